@@ -1,0 +1,276 @@
+"""The settings: defaults, overridden by a file, overridden by the environment; read once and checked whole.
+
+The defaults and their manual are `config.default.toml` beside this file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from matrixhub.model.errors import ConfigurationError
+
+ENVIRONMENT_PREFIX = "MATRIXHUB_"
+NOT_SETTINGS = frozenset({"MATRIXHUB_CONFIG", "MATRIXHUB_KEY", "MATRIXHUB_URL"})
+"""Variables of ours that the commands read themselves."""
+
+HIDDEN = "…"
+_SECRET_PATHS = frozenset({"secrets.master_key"})
+_CREDENTIALS = re.compile(r"(?<=://)[^@/]*(?=@)")
+
+
+class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the settings."""
+
+
+class Data(Frozen):
+    """Where things are kept."""
+
+    dir: str
+
+
+class PostgresEngine(Frozen):
+    """The PostgreSQL server."""
+
+    dsn: str
+    bin_dir: str
+    port: int
+    run_as: str
+    connections_max: int
+
+
+class NatsEngine(Frozen):
+    """The NATS server."""
+
+    url: str
+    bin: str
+    port: int
+
+
+class Engines(Frozen):
+    """Both engines."""
+
+    postgres: PostgresEngine
+    nats: NatsEngine
+
+
+class Streams(Frozen):
+    """The durable streams."""
+
+    replicas: int
+    size_bytes_max: int
+
+
+class Http(Frozen):
+    """The HTTP faces."""
+
+    listen: str
+
+
+class Ingest(Frozen):
+    """Limits of what is taken in."""
+
+    body_bytes_max: int
+    body_unpacked_bytes_max: int
+    request_items_max: int
+    dedup_window_s: float
+    dedup_readings_max: int
+    time_oldest: str
+    time_ahead_max_s: float
+    message_items_max: int
+    message_bytes_max: int
+    write_wait_s: float
+
+
+class Deliveries(Frozen):
+    """How pushes are sent."""
+
+    batch_items: int
+    batch_bytes: int
+    connect_timeout_s: float
+    total_timeout_s: float
+    retry_schedule_s: tuple[float, ...]
+    retry_spread: float
+    lease_s: float
+    buffer_bytes_max: int
+    read_bytes_max: int
+
+
+class Secrets(Frozen):
+    """What encrypts secrets at rest."""
+
+    master_key: str
+
+
+class Log(Frozen):
+    """What is written about what happens."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["console", "json"]
+
+
+class Stop(Frozen):
+    """How the hub ends."""
+
+    grace_s: float
+
+
+class Settings(Frozen):
+    """All settings, checked."""
+
+    data: Data
+    engines: Engines
+    streams: Streams
+    http: Http
+    ingest: Ingest
+    deliveries: Deliveries
+    secrets: Secrets
+    log: Log
+    stop: Stop
+
+
+def load_settings(file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, object] | None = None) -> Settings:
+    """The settings in force.
+
+    Shape:  overrides maps dotted paths to values, e.g. {"http.listen": "127.0.0.1:0"}; they win over everything.
+    Raises: ConfigurationError naming the setting that is unknown or wrong.
+    """
+    tree = tomllib.loads(default_text())
+    if file is not None:
+        _merge(tree, _read_file(file), str(file))
+    for name, value in environment.items():
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in NOT_SETTINGS:
+            path = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+            _set(tree, path, _from_text(value, _get(tree, path, name)), name)
+    for dotted, override in (overrides or {}).items():
+        _set(tree, dotted.split("."), override, dotted)
+    try:
+        settings = msgspec.convert(tree, Settings, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"settings: {error}") from error
+    _check(settings)
+    return settings
+
+
+def default_text() -> str:
+    """The commented defaults."""
+    return (files("matrixhub") / "config.default.toml").read_text(encoding="utf-8")
+
+
+def data_directory(settings: Settings) -> Path:
+    """Where the embedded engines keep everything, as an absolute path."""
+    if settings.data.dir:
+        return Path(settings.data.dir).expanduser().absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/matrixhub")
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser().absolute() / "matrixhub"
+
+
+def listen_address(settings: Settings) -> tuple[str, int]:
+    """Host and port of the HTTP faces."""
+    host, _, port = settings.http.listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def public_settings(settings: Settings) -> dict[str, Any]:
+    """The settings as they may be printed: secrets and the credentials in addresses hidden."""
+    return {key: _hide(value, key) for key, value in msgspec.to_builtins(settings).items()}
+
+
+def _hide(value: Any, path: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _hide(inner, f"{path}.{key}") for key, inner in value.items()}
+    if path in _SECRET_PATHS:
+        return HIDDEN if value else ""
+    return _CREDENTIALS.sub(HIDDEN, value) if isinstance(value, str) else value
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{file}: not TOML: {error}") from error
+
+
+def _merge(tree: dict[str, Any], changes: Mapping[str, Any], source: str, path: tuple[str, ...] = ()) -> None:
+    for key, value in changes.items():
+        here = (*path, key)
+        if key not in tree:
+            raise ConfigurationError(f"{source}: there is no setting {'.'.join(here)}")
+        if isinstance(tree[key], dict):
+            if not isinstance(value, dict):
+                raise ConfigurationError(f"{source}: {'.'.join(here)} is a section, not a value")
+            _merge(tree[key], value, source, here)
+        else:
+            tree[key] = value
+
+
+def _get(tree: dict[str, Any], path: list[str], name: str) -> Any:
+    node: Any = tree
+    for key in path:
+        if not isinstance(node, dict) or key not in node:
+            raise ConfigurationError(f"{name}: there is no setting {'.'.join(path)}")
+        node = node[key]
+    if isinstance(node, dict):
+        raise ConfigurationError(f"{name}: {'.'.join(path)} is a section, not a value")
+    return node
+
+
+def _set(tree: dict[str, Any], path: list[str], value: object, name: str) -> None:
+    _get(tree, path, name)
+    for key in path[:-1]:
+        tree = tree[key]
+    tree[path[-1]] = value
+
+
+def _from_text(text: str, default: Any) -> object:
+    """The text of an environment variable as the type of the default; what does not fit is left for the check."""
+    if isinstance(default, str):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _check(settings: Settings) -> None:
+    """What a type cannot say."""
+    host, _, port = settings.http.listen.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65_535:
+        raise ConfigurationError(f"http.listen is host:port, not {settings.http.listen!r}")
+    positive = {
+        "ingest.body_bytes_max": settings.ingest.body_bytes_max,
+        "ingest.body_unpacked_bytes_max": settings.ingest.body_unpacked_bytes_max,
+        "ingest.request_items_max": settings.ingest.request_items_max,
+        "ingest.message_items_max": settings.ingest.message_items_max,
+        "ingest.message_bytes_max": settings.ingest.message_bytes_max,
+        "ingest.write_wait_s": settings.ingest.write_wait_s,
+        "deliveries.batch_items": settings.deliveries.batch_items,
+        "deliveries.batch_bytes": settings.deliveries.batch_bytes,
+        "deliveries.connect_timeout_s": settings.deliveries.connect_timeout_s,
+        "deliveries.total_timeout_s": settings.deliveries.total_timeout_s,
+        "deliveries.lease_s": settings.deliveries.lease_s,
+        "deliveries.buffer_bytes_max": settings.deliveries.buffer_bytes_max,
+        "deliveries.read_bytes_max": settings.deliveries.read_bytes_max,
+        "engines.postgres.connections_max": settings.engines.postgres.connections_max,
+        "streams.replicas": settings.streams.replicas,
+    }
+    for path, value in positive.items():
+        if value <= 0:
+            raise ConfigurationError(f"{path} is more than 0, not {value}")
+    if not settings.deliveries.retry_schedule_s or min(settings.deliveries.retry_schedule_s) < 0:
+        raise ConfigurationError("deliveries.retry_schedule_s holds at least one wait, none below 0")
+    if settings.secrets.master_key and not re.fullmatch(r"[0-9a-fA-F]{64}", settings.secrets.master_key):
+        raise ConfigurationError("secrets.master_key is 64 hexadecimal digits")
+    if bool(settings.engines.postgres.dsn) != bool(settings.engines.nats.url):
+        raise ConfigurationError("engines.postgres.dsn and engines.nats.url: give both or neither")

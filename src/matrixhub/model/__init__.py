@@ -1,0 +1,1 @@
+"""The nouns of the platform: frozen values and pure functions, no I/O."""

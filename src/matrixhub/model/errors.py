@@ -1,0 +1,264 @@
+"""Every error the hub reports, as one tree.
+
+    MatrixHubError
+    ├── ConfigurationError   MH-C…   the operator's settings or files are wrong
+    ├── EngineError          MH-E…   PostgreSQL or NATS cannot be started or reached
+    ├── RequestError         MH-R…   a whole request cannot be taken
+    ├── ItemRefused          MH-I…   one reading of a request cannot be taken; the others can
+    ├── BusError             MH-B…   the stream did not take or give a message
+    ├── StoreError           MH-S…   PostgreSQL did not take or give a row
+    └── DeliveryError        MH-D…   a push did not reach its destination
+
+Codes are never reused. `retry_helps` says whether the same call may succeed later without a change.
+"""
+
+from __future__ import annotations
+
+
+class MatrixHubError(Exception):
+    """Something went wrong in the hub."""
+
+    code = "MH-0000"
+    status = 500
+    retry_helps = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+    @property
+    def message(self) -> str:
+        """The text a person reads."""
+        return str(self.args[0])
+
+
+class ConfigurationError(MatrixHubError):
+    """The configuration is wrong."""
+
+    code = "MH-C001"
+    status = 422
+
+
+class SiteFileError(ConfigurationError):
+    """The site file is wrong."""
+
+    code = "MH-C002"
+
+    def __init__(self, message: str = "", *, path: str = "", line: int | None = None, field: str = "") -> None:
+        self.path, self.line, self.field = path, line, field
+        where = f"{path}:{line}" if line is not None else path
+        what = f"{field}: {message}" if field else message
+        super().__init__(f"{where}: {what}" if where else what)
+
+
+class MappingFileError(ConfigurationError):
+    """The mapping file of a replay is wrong."""
+
+    code = "MH-C003"
+
+
+class EngineError(MatrixHubError):
+    """An engine cannot be started or reached."""
+
+    code = "MH-E001"
+    status = 503
+    retry_helps = True
+
+
+class DataDirectoryBusy(EngineError):
+    """Another hub is running on this data directory."""
+
+    code = "MH-E002"
+    status = 409
+
+
+class HubNotRunning(EngineError):
+    """No hub is running on this data directory."""
+
+    code = "MH-E003"
+
+
+class PortInUse(EngineError):
+    """The wanted port is in use by another program."""
+
+    code = "MH-E004"
+    status = 409
+
+
+class RequestError(MatrixHubError):
+    """The request cannot be taken."""
+
+    code = "MH-R001"
+    status = 400
+
+
+class MalformedBody(RequestError):
+    """The body is not JSON, a JSON array or NDJSON in UTF-8."""
+
+    code = "MH-R002"
+
+
+class BodyTooLarge(RequestError):
+    """The body is larger than the limit."""
+
+    code = "MH-R003"
+    status = 413
+
+
+class TooManyReadings(RequestError):
+    """The request holds more readings than the limit."""
+
+    code = "MH-R004"
+    status = 413
+
+
+class UnsupportedEncoding(RequestError):
+    """The Content-Encoding is none of identity, gzip and zstd."""
+
+    code = "MH-R005"
+    status = 415
+
+
+class Unauthorised(RequestError):
+    """A valid key is needed: `Authorization: Bearer mhk_…`."""
+
+    code = "MH-R006"
+    status = 401
+
+
+class Overloaded(RequestError):
+    """The hub cannot store readings right now; send the same readings again."""
+
+    code = "MH-R007"
+    status = 503
+    retry_helps = True
+
+
+class NotFound(RequestError):
+    """There is no such thing."""
+
+    code = "MH-R008"
+    status = 404
+
+
+class Conflict(RequestError):
+    """The thing exists already, or was changed meanwhile."""
+
+    code = "MH-R009"
+    status = 409
+
+
+class InvalidValue(RequestError):
+    """A value is not allowed here."""
+
+    code = "MH-R010"
+    status = 422
+
+
+class ItemRefused(MatrixHubError):
+    """A reading cannot be taken."""
+
+    code = "MH-I000"
+    status = 422
+
+
+class MalformedReading(ItemRefused):
+    """The reading is not an object with `DEVID` and `v`."""
+
+    code = "MH-I001"
+
+
+class UnknownSlot(ItemRefused):
+    """No device slot of this property has that id."""
+
+    code = "MH-I002"
+
+
+class BadValue(ItemRefused):
+    """An attribute of `v` has the wrong type or lies outside its range."""
+
+    code = "MH-I003"
+
+
+class BadTime(ItemRefused):
+    """The time of the reading cannot be read."""
+
+    code = "MH-I004"
+
+
+class AbsurdTime(ItemRefused):
+    """The time of the reading is absurdly far off."""
+
+    code = "MH-I005"
+
+
+class NoValues(ItemRefused):
+    """The reading has none of the attributes of its device type."""
+
+    code = "MH-I006"
+
+
+class WrongDeviceType(ItemRefused):
+    """The reading names another device type than its slot."""
+
+    code = "MH-I007"
+
+
+class ReadingTooLarge(ItemRefused):
+    """The reading is larger than a stream message may be."""
+
+    code = "MH-I008"
+
+
+class BusError(MatrixHubError):
+    """The stream cannot be reached."""
+
+    code = "MH-B001"
+    status = 503
+    retry_helps = True
+
+
+class StreamFull(BusError):
+    """The stream has reached its size limit and takes nothing more."""
+
+    code = "MH-B002"
+    status = 507
+
+
+class StoreError(MatrixHubError):
+    """The database cannot be reached."""
+
+    code = "MH-S001"
+    status = 503
+    retry_helps = True
+
+
+class LeaseLost(StoreError):
+    """Another worker owns the subscription now."""
+
+    code = "MH-S002"
+    status = 409
+    retry_helps = False
+
+
+class DeliveryError(MatrixHubError):
+    """A push did not reach its destination."""
+
+    code = "MH-D001"
+    status = 502
+    retry_helps = True
+
+
+class DestinationUnreachable(DeliveryError):
+    """No connection to the destination: name, network, TLS or time-out."""
+
+    code = "MH-D002"
+
+
+class DestinationRefused(DeliveryError):
+    """The destination answered with something else than 2xx."""
+
+    code = "MH-D003"
+
+    def __init__(self, message: str = "", *, http_status: int = 0, retry_after_s: float | None = None) -> None:
+        self.http_status, self.retry_after_s = http_status, retry_after_s
+        super().__init__(message)

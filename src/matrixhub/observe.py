@@ -1,0 +1,372 @@
+"""Everything the hub can report, as one list of facts; logs and metrics are made from it.
+
+Code states what happened: `observe(DeliveryFailed(…))`. Here, and only here, is decided what becomes a log line, a
+metric or both. Tests look at the facts, not at the text of the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+Level = Literal["debug", "info", "warning", "error", ""]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact:
+    """Something that happened. `level` is that of its log line; facts without one are only counted."""
+
+    level: ClassVar[Level] = "info"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubStarted(Fact):
+    """The hub is ready to work."""
+
+    version: str
+    roles: str
+    url: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubStopping(Fact):
+    """The hub was asked to end."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageStopped(Fact):
+    """A stage of the hub ended with an error; the hub ends with it."""
+
+    level: ClassVar[Level] = "error"
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineStarted(Fact):
+    """An embedded engine answers."""
+
+    engine: str
+    port: int
+    pid: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineDied(Fact):
+    """An embedded engine ended by itself; it is started again."""
+
+    level: ClassVar[Level] = "error"
+    engine: str
+    exit_code: int
+    restart_in_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineStopped(Fact):
+    """An embedded engine was stopped."""
+
+    engine: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineLeftover(Fact):
+    """An engine that a killed hub had left behind was ended before the start."""
+
+    level: ClassVar[Level] = "warning"
+    engine: str
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MigrationsApplied(Fact):
+    """The database has the schema of this version."""
+
+    names: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BusDisconnected(Fact):
+    """The connection to NATS broke; it is made again."""
+
+    level: ClassVar[Level] = "warning"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BusReconnected(Fact):
+    """The connection to NATS is back."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishRepeated(Fact):
+    """The stream did not answer in time; the same messages are sent again under the same ids."""
+
+    level: ClassVar[Level] = "warning"
+    messages: int
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlotsLoaded(Fact):
+    """Ingest knows the device slots as they are now."""
+
+    level: ClassVar[Level] = "debug"
+    slots: int
+    keys: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WindowRebuilt(Fact):
+    """The deduplication window was read back from the stream."""
+
+    readings: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestIngested(Fact):
+    """A request with readings was answered."""
+
+    level: ClassVar[Level] = ""
+    status: int
+    accepted: int
+    repeated: int
+    refused: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadingRefused(Fact):
+    """A reading was refused."""
+
+    level: ClassVar[Level] = "debug"
+    code: str
+    devid: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessagesStored(Fact):
+    """A round of messages is on disk in the stream."""
+
+    level: ClassVar[Level] = ""
+    messages: int
+    items: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeaseTaken(Fact):
+    """This worker delivers the subscription from now on."""
+
+    subscription: str
+    fence: int
+    position_seq: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeaseEnded(Fact):
+    """This worker no longer delivers the subscription."""
+
+    subscription: str
+    fence: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerCut(Fact):
+    """The worker could not renew its leases in time and stopped delivering."""
+
+    level: ClassVar[Level] = "error"
+    worker: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivered(Fact):
+    """A push was taken by its destination."""
+
+    level: ClassVar[Level] = "debug"
+    subscription: str
+    request_id: str
+    items: int
+    size_bytes: int
+    http_status: int
+    attempt: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryFailed(Fact):
+    """A push was not taken; it is kept and sent again."""
+
+    level: ClassVar[Level] = "warning"
+    subscription: str
+    request_id: str
+    items: int
+    attempt: int
+    code: str
+    error: str
+    retry_in_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageUnreadable(Fact):
+    """A stored message is not what the hub writes; its content was passed over."""
+
+    level: ClassVar[Level] = "error"
+    subject: str
+    seq: int
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PositionsSaved(Fact):
+    """A group of positions was committed."""
+
+    level: ClassVar[Level] = ""
+    subscriptions: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreFailed(Fact):
+    """PostgreSQL did not answer; the step is tried again."""
+
+    level: ClassVar[Level] = "warning"
+    step: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubscriptionsOwned(Fact):
+    """How many subscriptions this worker delivers, and how many stream messages wait in front of them."""
+
+    level: ClassVar[Level] = ""
+    owned: int
+    behind: int
+
+
+Observe = Callable[[Fact], None]
+
+
+def ignore(_fact: Fact) -> None:
+    """An observer for those who do not want to know."""
+
+
+class Metrics:
+    """The Prometheus side: each process has one, given to `Reporter` and rendered at `/metrics`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        seconds = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.03, 0.1, 0.3, 1, 3, 10, 30)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"matrixhub_{name}", text, labels, registry=self.registry)
+
+        def histogram(name: str, text: str) -> Histogram:
+            return Histogram(f"matrixhub_{name}_seconds", text, buckets=seconds, registry=self.registry)
+
+        self.requests = counter("ingest_requests", "Requests with readings, by answer.", "status")
+        self.accepted = counter("readings_accepted", "Readings on disk in the stream.")
+        self.repeated = counter("readings_repeated", "Readings that were there already and are stored once.")
+        self.refused = counter("readings_refused", "Readings refused, by code.", "code")
+        self.ingest_time = histogram("ingest_request", "From request to answer.")
+        self.messages = counter("stream_messages_stored", "Messages stored in the stream.")
+        self.store_time = histogram("stream_write", "From write to acknowledgement by the stream.")
+        self.delivered = counter("readings_delivered", "Readings taken by destinations.")
+        self.delivered_bytes = counter("delivered_bytes", "Bytes of bodies taken by destinations.")
+        self.attempts = counter("delivery_attempts", "Pushes sent, by result.", "result")
+        self.attempt_time = histogram("delivery_attempt", "From the start of an attempt to its end.")
+        self.positions = counter("positions_saved", "Positions of subscriptions saved.")
+        self.positions_time = histogram("positions_commit", "One group commit of positions.")
+        self.engine_deaths = counter("engine_deaths", "Times an embedded engine ended by itself.", "engine")
+        self.store_failures = counter("store_failures", "Steps that PostgreSQL did not answer, by step.", "step")
+        self.publish_repeats = counter("publish_repeats", "Rounds of messages sent to the stream again.")
+        self.disconnects = counter("bus_disconnects", "Times the connection to NATS broke.")
+        self.owned = Gauge("matrixhub_subscriptions_owned", "Subscriptions this worker delivers.", registry=self.registry)
+        self.behind = Gauge(
+            "matrixhub_subscriptions_behind", "Of those, how many read a backlog.", registry=self.registry
+        )
+
+    def render(self) -> bytes:
+        """The text format of Prometheus."""
+        return generate_latest(self.registry)
+
+    def count(self, fact: Fact) -> None:
+        """Let the fact show in the metrics it concerns."""
+        match fact:
+            case RequestIngested():
+                self.requests.labels(str(fact.status)).inc()
+                self.accepted.inc(fact.accepted)
+                self.repeated.inc(fact.repeated)
+                self.ingest_time.observe(fact.seconds)
+            case ReadingRefused():
+                self.refused.labels(fact.code).inc()
+            case MessagesStored():
+                self.messages.inc(fact.messages)
+                self.store_time.observe(fact.seconds)
+            case Delivered():
+                self.delivered.inc(fact.items)
+                self.delivered_bytes.inc(fact.size_bytes)
+                self.attempts.labels("delivered").inc()
+                self.attempt_time.observe(fact.seconds)
+            case DeliveryFailed():
+                self.attempts.labels("failed").inc()
+                self.attempt_time.observe(fact.seconds)
+            case PositionsSaved():
+                self.positions.inc(fact.subscriptions)
+                self.positions_time.observe(fact.seconds)
+            case EngineDied():
+                self.engine_deaths.labels(fact.engine).inc()
+            case StoreFailed():
+                self.store_failures.labels(fact.step).inc()
+            case PublishRepeated():
+                self.publish_repeats.inc()
+            case BusDisconnected():
+                self.disconnects.inc()
+            case SubscriptionsOwned():
+                self.owned.set(fact.owned)
+                self.behind.set(fact.behind)
+
+
+class Reporter:
+    """An observer that logs and counts."""
+
+    def __init__(self, metrics: Metrics, logger: Any) -> None:
+        self._metrics = metrics
+        self._logger = logger
+
+    def __call__(self, fact: Fact) -> None:
+        self._metrics.count(fact)
+        if fact.level:
+            getattr(self._logger, fact.level)(type(fact).__name__, **asdict(fact))
+
+
+def make_logger(level: str, form: str) -> Any:
+    """A logger that writes to standard error, for people (`console`) or for machines (`json`)."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer(sort_keys=True)
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=18)
+    )
+    return structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+    )
