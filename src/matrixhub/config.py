@@ -30,13 +30,13 @@ class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A part of the settings."""
 
 
-class Data(Frozen):
+class Data(Frozen, frozen=True):
     """Where things are kept."""
 
     dir: str
 
 
-class PostgresEngine(Frozen):
+class PostgresEngine(Frozen, frozen=True):
     """The PostgreSQL server."""
 
     dsn: str
@@ -46,7 +46,7 @@ class PostgresEngine(Frozen):
     connections_max: int
 
 
-class NatsEngine(Frozen):
+class NatsEngine(Frozen, frozen=True):
     """The NATS server."""
 
     url: str
@@ -54,27 +54,27 @@ class NatsEngine(Frozen):
     port: int
 
 
-class Engines(Frozen):
+class Engines(Frozen, frozen=True):
     """Both engines."""
 
     postgres: PostgresEngine
     nats: NatsEngine
 
 
-class Streams(Frozen):
+class Streams(Frozen, frozen=True):
     """The durable streams."""
 
     replicas: int
     size_bytes_max: int
 
 
-class Http(Frozen):
+class Http(Frozen, frozen=True):
     """The HTTP faces."""
 
     listen: str
 
 
-class Ingest(Frozen):
+class Ingest(Frozen, frozen=True):
     """Limits of what is taken in."""
 
     body_bytes_max: int
@@ -89,7 +89,7 @@ class Ingest(Frozen):
     write_wait_s: float
 
 
-class Deliveries(Frozen):
+class Deliveries(Frozen, frozen=True):
     """How pushes are sent."""
 
     batch_items: int
@@ -103,26 +103,26 @@ class Deliveries(Frozen):
     read_bytes_max: int
 
 
-class Secrets(Frozen):
+class Secrets(Frozen, frozen=True):
     """What encrypts secrets at rest."""
 
     master_key: str
 
 
-class Log(Frozen):
+class Log(Frozen, frozen=True):
     """What is written about what happens."""
 
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["console", "json"]
 
 
-class Stop(Frozen):
+class Stop(Frozen, frozen=True):
     """How the hub ends."""
 
     grace_s: float
 
 
-class Settings(Frozen):
+class Settings(Frozen, frozen=True):
     """All settings, checked."""
 
     data: Data
@@ -136,7 +136,9 @@ class Settings(Frozen):
     stop: Stop
 
 
-def load_settings(file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, object] | None = None) -> Settings:
+def load_settings(
+    file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, object] | None = None
+) -> Settings:
     """The settings in force.
 
     Shape:  overrides maps dotted paths to values, e.g. {"http.listen": "127.0.0.1:0"}; they win over everything.

@@ -43,6 +43,14 @@ class HubStopping(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StopCutShort(Fact):
+    """Not everything under way ended within the grace; it comes back at the next start."""
+
+    level: ClassVar[Level] = "warning"
+    grace_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StageStopped(Fact):
     """A stage of the hub ended with an error; the hub ends with it."""
 
@@ -69,6 +77,15 @@ class EngineDied(Fact):
     engine: str
     exit_code: int
     restart_in_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineStartFailed(Fact):
+    """An embedded engine that had died could not be started again yet."""
+
+    level: ClassVar[Level] = "error"
+    engine: str
+    error: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -295,7 +312,9 @@ class Metrics:
         self.store_failures = counter("store_failures", "Steps that PostgreSQL did not answer, by step.", "step")
         self.publish_repeats = counter("publish_repeats", "Rounds of messages sent to the stream again.")
         self.disconnects = counter("bus_disconnects", "Times the connection to NATS broke.")
-        self.owned = Gauge("matrixhub_subscriptions_owned", "Subscriptions this worker delivers.", registry=self.registry)
+        self.owned = Gauge(
+            "matrixhub_subscriptions_owned", "Subscriptions this worker delivers.", registry=self.registry
+        )
         self.behind = Gauge(
             "matrixhub_subscriptions_behind", "Of those, how many read a backlog.", registry=self.registry
         )

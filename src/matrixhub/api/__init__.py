@@ -1,1 +1,6 @@
-"""…"""
+"""The HTTP faces: parse, call, render; no logic."""
+
+from matrixhub.api.app import Checks, make_app
+from matrixhub.api.server import HttpServer
+
+__all__ = ["Checks", "HttpServer", "make_app"]

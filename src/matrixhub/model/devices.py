@@ -60,7 +60,9 @@ def _level(name: str, devtype: str, solution: str, what: str) -> DeviceType:
         solution=solution,
         attributes=(
             Attribute(key="p", unit="%", low=0, high=100, note=f"{what} percent; low means action is needed (Q10)"),
-            Attribute(key="d", unit="mm", low=0, optional=True, note="sensor to content; grows as the level falls (Q11)"),
+            Attribute(
+                key="d", unit="mm", low=0, optional=True, note="sensor to content; grows as the level falls (Q11)"
+            ),
         ),
     )
 
@@ -130,7 +132,12 @@ DEVICE_TYPES: tuple[DeviceType, ...] = (
         devtype="SMARTCLEAN#ODRDTR",
         name="Air quality, wired",
         solution="air_quality",
-        attributes=(*_scored("amm"), *_scored("alc"), *_scored("no2"), _text("rssi", "signal, a string (Q1)", unit="dBm")),
+        attributes=(
+            *_scored("amm"),
+            *_scored("alc"),
+            *_scored("no2"),
+            _text("rssi", "signal, a string (Q1)", unit="dBm"),
+        ),
         aliases=("ODRDTR",),
     ),
     DeviceType(
@@ -216,9 +223,7 @@ DEVICE_TYPES: tuple[DeviceType, ...] = (
     ),
 )
 
-_BY_NAME: Mapping[str, DeviceType] = {
-    name: kind for kind in DEVICE_TYPES for name in (kind.devtype, *kind.aliases)
-}
+_BY_NAME: Mapping[str, DeviceType] = {name: kind for kind in DEVICE_TYPES for name in (kind.devtype, *kind.aliases)}
 
 LIGHT_LEVELS: Mapping[int, tuple[int, int]] = {0: (0, 5), 1: (6, 50), 2: (51, 100), 3: (101, 500)}
 """Lux range of each light level of the 10-in-1 (Q15)."""
@@ -355,7 +360,7 @@ def _number(key: str, value: Json) -> int | float:
         try:
             value = float(value) if any(c in value for c in ".eE") else int(value)
         except ValueError as error:
-            raise ValueError(f"`{key}` is {value[:40]!r}, not a number") from error
+            raise ValueError(f"`{key}` is {str(value)[:40]!r}, not a number") from error
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"`{key}` is not a number")
     if isinstance(value, float):

@@ -2,6 +2,7 @@
 
     MatrixHubError
     ├── ConfigurationError   MH-C…   the operator's settings or files are wrong
+    ├── RecordedDataError    MH-C004  a line of recorded data cannot be read
     ├── EngineError          MH-E…   PostgreSQL or NATS cannot be started or reached
     ├── RequestError         MH-R…   a whole request cannot be taken
     ├── ItemRefused          MH-I…   one reading of a request cannot be taken; the others can
@@ -54,6 +55,17 @@ class MappingFileError(ConfigurationError):
     """The mapping file of a replay is wrong."""
 
     code = "MH-C003"
+
+
+class RecordedDataError(MatrixHubError):
+    """A line of the recorded data cannot be read."""
+
+    code = "MH-C004"
+    status = 422
+
+    def __init__(self, message: str, *, path: str = "", line: int = 0) -> None:
+        self.path, self.line = path, line
+        super().__init__(f"{path}:{line}: {message}")
 
 
 class EngineError(MatrixHubError):

@@ -129,7 +129,9 @@ def _milliseconds(moment: datetime) -> int:
         raise ValueError("outside the years 1 to 9999") from error
 
 
-def calendar_cache(tz: ZoneInfo, render: Callable[[Calendar], bytes], *, seconds_max: int = 4096) -> Callable[[int], bytes]:
+def calendar_cache(
+    tz: ZoneInfo, render: Callable[[Calendar], bytes], *, seconds_max: int = 4096
+) -> Callable[[int], bytes]:
     """A function from epoch seconds to the rendered calendar, which remembers the last seconds it was asked for.
 
     Readings of a building cluster in the same few seconds, so nearly every call is one look-up.

@@ -1,1 +1,1 @@
-"""…"""
+"""Where pushes go: one module per kind of destination, each behind the port `Sender`."""

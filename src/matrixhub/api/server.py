@@ -1,0 +1,91 @@
+"""The HTTP server of a process: uvicorn, as one stage among others.
+
+Why not granian, which the design names: embedded in a running event loop it calls itself experimental, and for our
+requests it was no faster (docs/decisions/0002-uvicorn.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from matrixhub.model.errors import PortInUse
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the command's business: it stops all stages in order."""
+        yield
+
+
+class HttpServer:
+    """Listens from the moment it is made; serves while `run` runs."""
+
+    name = "http"
+
+    def __init__(self, host: str, port: int, grace_s: float) -> None:
+        self._socket = _listen(host, port)
+        self._grace_s = grace_s
+        self.host, self.port = host, int(self._socket.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where it is reached from this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+
+    async def run(self, app: Any, stop: asyncio.Event) -> None:
+        """Serve the application until stop, then end the requests under way."""
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            http="httptools",
+            ws="none",
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=max(1, int(self._grace_s)),
+        )
+        server = _Server(config)
+
+        async def end() -> None:
+            await stop.wait()
+            server.should_exit = True
+
+        ending = asyncio.create_task(end(), name="http-stop")
+        try:
+            await server.serve(sockets=[self._socket])
+        finally:
+            ending.cancel()
+            self._socket.close()
+
+    def close(self) -> None:
+        """Stop listening, if it never ran."""
+        self._socket.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortInUse(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with --listen HOST:PORT "
+            "(port 0 takes a free one)"
+        ) from error
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,507 @@
+"""JetStream as the hub uses it: publish with acknowledgement, read from a position, follow, count.
+
+Reading is JetStream's batched direct get (NATS ADR-31), because a subscription is then a row and not a consumer in
+the server; following is one ephemeral pull consumer. Why: design decision 4, docs/decisions/0004-reading-the-stream.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from matrixhub.bus.subjects import SENSORS_STREAM, SENSORS_SUBJECTS
+from matrixhub.model.errors import BusError, EngineError, StreamFull
+from matrixhub.observe import BusDisconnected, BusReconnected, MessagesStored, Observe, PublishRepeated
+from matrixhub.ports import Bounds, Message, Outgoing, Page
+
+ITEMS_HEADER = "Matrix-Items"
+ORIGIN_HEADER = "Matrix-Origin"
+ID_HEADER = "Nats-Msg-Id"
+
+ANSWER_WAIT_S = 2.0
+RETRY_WAIT_S = 0.2
+FOLLOW_MESSAGES = 512
+FOLLOW_BYTES = 8 * 1024 * 1024
+FOLLOW_EXPIRES_S = 20.0
+FOLLOW_HEARTBEAT_S = 2.0
+CONSUMER_IDLE_S = 60.0
+
+_STREAM_FULL = frozenset({10047, 10077, 10023})
+"""Error codes of a stream or store at its limit: storage resources exceeded, maximum bytes exceeded, insufficient."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamSettings:
+    """How the stream of readings is kept."""
+
+    replicas: int = 1
+    size_bytes_max: int = 0
+    duplicate_window_s: float = 120.0
+
+
+_PULL_OVER = frozenset({"Batch Completed", "Message Size Exceeds MaxBytes"})
+"""Ways of the server to say that a pull request has given all it may; the next one goes on."""
+
+
+class _PublishError(msgspec.Struct):
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _PublishAnswer(msgspec.Struct):
+    seq: int = 0
+    duplicate: bool = False
+    error: _PublishError | None = None
+
+
+_publish_answer = msgspec.json.Decoder(_PublishAnswer)
+
+
+class _Replies:
+    """One subscription for all answers; each request has a token of its own."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._prefix = client.new_inbox()
+        self._numbers = itertools.count()
+        self._handlers: dict[str, Callable[[Msg], None]] = {}
+
+    async def start(self) -> None:
+        await self._client.subscribe(
+            f"{self._prefix}.*", cb=self._dispatch, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+
+    async def _dispatch(self, message: Msg) -> None:
+        handler = self._handlers.get(message.subject.rpartition(".")[2])
+        if handler is not None:
+            handler(message)
+
+    @contextlib.contextmanager
+    def expect(self, handler: Callable[[Msg], None]) -> Any:
+        """An inbox whose messages go to the handler until the block ends."""
+        token = str(next(self._numbers))
+        self._handlers[token] = handler
+        try:
+            yield f"{self._prefix}.{token}"
+        finally:
+            del self._handlers[token]
+
+
+class NatsBus:
+    """The port `Bus` on one JetStream stream."""
+
+    def __init__(
+        self, client: Client, settings: StreamSettings, observe: Observe, *, stream: str, subjects: str
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._observe = observe
+        self._stream = stream
+        self._subjects = subjects
+        self._replies = _Replies(client)
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection right now."""
+        return bool(self._client.is_connected)
+
+    async def start(self) -> None:
+        """Make sure the stream exists as configured. Raises BusError."""
+        await self._replies.start()
+        config = self._stream_config()
+        answer = await self._request(f"$JS.API.STREAM.CREATE.{self._stream}", config)
+        if answer.get("error", {}).get("err_code") == 10058:  # it exists with other settings
+            answer = await self._request(f"$JS.API.STREAM.UPDATE.{self._stream}", config)
+        if "error" in answer:
+            raise BusError(f"stream {self._stream}: {answer['error'].get('description')}")
+
+    def _stream_config(self) -> Mapping[str, object]:
+        return {
+            "name": self._stream,
+            "subjects": [self._subjects],
+            "storage": "file",
+            "retention": "limits",
+            # A full stream takes nothing more; dropping the oldest would lose what nobody has counted.
+            "discard": "new",
+            "max_bytes": self._settings.size_bytes_max or -1,
+            "max_msgs": -1,
+            "max_age": 0,
+            "max_consumers": -1,
+            "num_replicas": self._settings.replicas,
+            "duplicate_window": int(self._settings.duplicate_window_s * 1e9),
+            "allow_direct": True,
+        }
+
+    async def publish(self, messages: Sequence[Outgoing]) -> Sequence[BaseException | None]:
+        """Store the messages in order. See `Bus.publish`."""
+        results: list[BaseException | None] = [None] * len(messages)
+        waiting = list(range(len(messages)))
+        started = time.perf_counter()
+        while True:
+            try:
+                answers = await self._publish_once([messages[i] for i in waiting])
+            except BusError as error:
+                self._observe(PublishRepeated(messages=len(waiting), error=error.message))
+                await asyncio.sleep(RETRY_WAIT_S)
+                continue
+            unsure = [i for i, answer in zip(waiting, answers, strict=True) if answer is None]
+            for i, answer in zip(waiting, answers, strict=True):
+                if answer is not None and answer.error is not None:
+                    results[i] = _publish_failure(answer.error)
+            if not unsure:
+                break
+            waiting = unsure
+            self._observe(PublishRepeated(messages=len(waiting), error="no answer in time"))
+        stored = [m for m, result in zip(messages, results, strict=True) if result is None]
+        self._observe(
+            MessagesStored(
+                messages=len(stored), items=sum(m.items for m in stored), seconds=time.perf_counter() - started
+            )
+        )
+        return results
+
+    async def _publish_once(self, messages: Sequence[Outgoing]) -> Sequence[_PublishAnswer | None]:
+        """Send all, then wait for all; None where no answer came or the answer says to try again."""
+        self._require_connection()
+        answers: list[_PublishAnswer | None] = [None] * len(messages)
+        done = asyncio.get_running_loop().create_future()
+        left = len(messages)
+
+        def take(index: int, message: Msg) -> None:
+            nonlocal left
+            answer = _read_publish_answer(message)
+            if answer is not None:
+                answers[index] = answer
+            left -= 1
+            if left == 0 and not done.done():
+                done.set_result(None)
+
+        with contextlib.ExitStack() as inboxes:
+            for index, message in enumerate(messages):
+                inbox = inboxes.enter_context(self._replies.expect(partial(take, index)))
+                headers = {ID_HEADER: message.id, ITEMS_HEADER: str(message.items), **message.headers}
+                try:
+                    await self._client.publish(message.subject, message.data, reply=inbox, headers=headers)
+                except nats.errors.Error as error:
+                    raise BusError(f"publish: {error}") from error
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(done, ANSWER_WAIT_S)
+        return answers
+
+    async def read(self, subject: str, from_seq: int, *, messages_max: int, bytes_max: int) -> Page:
+        """The next matching messages. See `Bus.read`."""
+        self._require_connection()
+        request = {"seq": max(1, from_seq), "next_by_subj": subject, "batch": messages_max, "max_bytes": bytes_max}
+        messages: list[Message] = []
+        pending = 0
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def take(message: Msg) -> None:
+            nonlocal pending
+            headers = message.headers or {}
+            status = headers.get("Status")
+            if status is None:
+                messages.append(_stored_message(headers, message.data))
+                return
+            if done.done():
+                return
+            if status == "204":
+                pending = int(headers.get("Nats-Num-Pending", "0"))
+                done.set_result(None)
+            elif status == "404":
+                done.set_result(None)
+            else:
+                done.set_exception(BusError(f"read: {status} {headers.get('Description', '')}"))
+
+        with self._replies.expect(take) as inbox:
+            await self._send(f"$JS.API.DIRECT.GET.{self._stream}", msgspec.json.encode(request), inbox)
+            try:
+                await asyncio.wait_for(done, ANSWER_WAIT_S)
+            except TimeoutError as error:
+                raise BusError("read: no answer in time") from error
+        return Page(messages, pending)
+
+    async def follow(self, from_seq: int) -> AsyncIterator[Sequence[Message]]:
+        """Every message from the sequence on, without end. See `Bus.follow`."""
+        next_seq = from_seq
+        while True:
+            try:
+                async for messages, _pending in self._consume(self._subjects, next_seq, headers_only=False):
+                    if messages:
+                        next_seq = messages[-1].seq + 1
+                        yield messages
+            except BusError:
+                # The consumer or the connection is gone; a new consumer goes on behind the last message given.
+                await asyncio.sleep(RETRY_WAIT_S)
+
+    async def bounds(self) -> Bounds:
+        """The sequences stored now. See `Bus.bounds`."""
+        answer = await self._request(f"$JS.API.STREAM.INFO.{self._stream}", {})
+        if "error" in answer:
+            raise BusError(f"stream {self._stream}: {answer['error'].get('description')}")
+        state = answer["state"]
+        return Bounds(first_seq=max(1, state["first_seq"]), last_seq=state["last_seq"])
+
+    async def first_seq_since(self, instant_ms: int) -> int:
+        """The first sequence stored since the instant. See `Bus.first_seq_since`."""
+        bounds = await self.bounds()
+        since = _rfc3339(instant_ms)
+        answer = await self._request(
+            f"$JS.API.DIRECT.GET.{self._stream}", {"start_time": since, "next_by_subj": self._subjects, "batch": 1}
+        )
+        return int(answer["seq"]) if "seq" in answer else bounds.last_seq + 1
+
+    async def count_items(self, subject: str, from_seq: int) -> int:
+        """How many items wait from the sequence on. See `Bus.count_items`."""
+        if not (await self.read(subject, from_seq, messages_max=1, bytes_max=1)).messages:
+            return 0
+        total = 0
+        async for messages, pending in self._consume(subject, max(1, from_seq), headers_only=True):
+            total += sum(message.items for message in messages)
+            if pending == 0:
+                return total
+        raise BusError("count: the stream ended early")
+
+    async def _consume(
+        self, subject: str, from_seq: int, *, headers_only: bool
+    ) -> AsyncIterator[tuple[Sequence[Message], int]]:
+        """Messages in order from an ephemeral pull consumer, with the number still pending behind them.
+
+        Raises BusError as soon as anything is not as expected: a gap, a missed heartbeat, a lost connection.
+        """
+        self._require_connection()
+        name = f"mh{time.time_ns():x}{id(object()):x}"
+        config = {
+            "name": name,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": max(1, from_seq),
+            "ack_policy": "none",
+            "filter_subject": subject,
+            "headers_only": headers_only,
+            "inactive_threshold": int(CONSUMER_IDLE_S * 1e9),
+            "mem_storage": True,
+            "num_replicas": 1,
+        }
+        create = {"stream_name": self._stream, "config": config, "action": "create"}
+        answer = await self._request(f"$JS.API.CONSUMER.CREATE.{self._stream}.{name}.{subject}", create)
+        if "error" in answer:
+            raise BusError(f"consumer: {answer['error'].get('description')}")
+        reader = _PullReader(self._client, f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{name}")
+        try:
+            async for batch in reader.batches():
+                yield batch
+        finally:
+            if self._client.is_connected:
+                await self._client.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{name}", b"")
+
+    async def _request(self, subject: str, body: Mapping[str, object]) -> Any:
+        """One request with one JSON answer; of a direct get, the sequence as {"seq": n}, or {} if there is none."""
+        answered: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+
+        def take(message: Msg) -> None:
+            if not answered.done():
+                answered.set_result(message)
+
+        with self._replies.expect(take) as inbox:
+            await self._send(subject, msgspec.json.encode(body), inbox)
+            try:
+                message = await asyncio.wait_for(answered, ANSWER_WAIT_S)
+            except TimeoutError as error:
+                raise BusError(f"{subject}: no answer in time") from error
+        headers = message.headers or {}
+        if headers.get("Status") == "503":
+            raise BusError(f"{subject}: JetStream is not ready")
+        if "Nats-Sequence" in headers:
+            return {"seq": headers["Nats-Sequence"]}
+        return msgspec.json.decode(message.data) if message.data else {}
+
+    async def _send(self, subject: str, data: bytes, inbox: str) -> None:
+        self._require_connection()
+        try:
+            await self._client.publish(subject, data, reply=inbox)
+        except nats.errors.Error as error:
+            raise BusError(f"{subject}: {error}") from error
+
+    def _require_connection(self) -> None:
+        if not self._client.is_connected:
+            raise BusError("no connection to NATS")
+
+
+class _PullReader:
+    """Keeps one pull request open on a consumer and hands its messages out in batches."""
+
+    def __init__(self, client: Client, next_subject: str) -> None:
+        self._client = client
+        self._next_subject = next_subject
+        self._messages: list[Message] = []
+        self._pending = 0
+        self._delivered = 0
+        self._failure = ""
+        self._pull_over = True
+        self._heard = asyncio.Event()
+
+    async def batches(self) -> AsyncIterator[tuple[Sequence[Message], int]]:
+        """The batches, without end. Raises BusError."""
+        # Messages of a consumer come under their own subject, so only the subscription tells whose they are.
+        inbox = self._client.new_inbox()
+        subscription = await self._client.subscribe(inbox, cb=self._take, pending_msgs_limit=0, pending_bytes_limit=0)
+        try:
+            while True:
+                if self._pull_over:
+                    await self._pull(inbox)
+                try:
+                    await asyncio.wait_for(self._heard.wait(), FOLLOW_HEARTBEAT_S * 2.5)
+                except TimeoutError as error:
+                    raise BusError("follow: no heartbeat") from error
+                self._heard.clear()
+                batch, self._messages = self._messages, []
+                if batch:
+                    yield batch, self._pending
+                if self._failure:
+                    raise BusError(f"follow: {self._failure}")
+        finally:
+            with contextlib.suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+
+    async def _pull(self, inbox: str) -> None:
+        self._pull_over = False
+        request = {
+            "batch": FOLLOW_MESSAGES,
+            "max_bytes": FOLLOW_BYTES,
+            "expires": int(FOLLOW_EXPIRES_S * 1e9),
+            "idle_heartbeat": int(FOLLOW_HEARTBEAT_S * 1e9),
+        }
+        try:
+            await self._client.publish(self._next_subject, msgspec.json.encode(request), reply=inbox)
+        except nats.errors.Error as error:
+            raise BusError(f"follow: {error}") from error
+
+    async def _take(self, message: Msg) -> None:
+        self._heard.set()
+        headers = message.headers or {}
+        status = headers.get("Status")
+        if status is None:
+            self._take_stored(message, headers)
+        elif status == "100":
+            return
+        elif status == "408" or (status == "409" and headers.get("Description", "") in _PULL_OVER):
+            self._pull_over = True
+        else:
+            self._failure = f"{status} {headers.get('Description', '')}"
+
+    def _take_stored(self, message: Msg, headers: Mapping[str, str]) -> None:
+        # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>[…]; with a domain and
+        # account hash in front of the stream there are at least 11 words.
+        words = message.reply.split(".")
+        start = 4 if len(words) >= 11 else 2
+        seq, delivered, pending = int(words[start + 3]), int(words[start + 4]), int(words[start + 6])
+        if delivered != self._delivered + 1:
+            self._failure = f"message {self._delivered + 1} of the consumer is missing"
+            return
+        self._delivered = delivered
+        self._pending = pending
+        self._messages.append(
+            Message(seq, message.subject, message.data, _items(headers, message.data), headers.get(ORIGIN_HEADER, ""))
+        )
+
+
+def _read_publish_answer(message: Msg) -> _PublishAnswer | None:
+    """What the stream said, or None if it says to try again: not ready (503), or a passing fault of its own (5xx)."""
+    if not message.data:
+        return None
+    answer = _publish_answer.decode(message.data)
+    if answer.error is not None and answer.error.code >= 500 and answer.error.err_code not in _STREAM_FULL:
+        return None
+    return answer
+
+
+def _publish_failure(error: _PublishError) -> BaseException:
+    if error.err_code in _STREAM_FULL:
+        return StreamFull(f"the stream of readings is full: {error.description}")
+    return BusError(f"publish: {error.description}")
+
+
+def _stored_message(headers: Mapping[str, str], data: bytes) -> Message:
+    return Message(
+        int(headers["Nats-Sequence"]),
+        headers["Nats-Subject"],
+        data,
+        _items(headers, data),
+        headers.get(ORIGIN_HEADER, ""),
+    )
+
+
+def _items(headers: Mapping[str, str], data: bytes) -> int:
+    found = headers.get(ITEMS_HEADER)
+    return int(found) if found is not None else data.count(b"\n") + 1
+
+
+def _rfc3339(instant_ms: int) -> str:
+    seconds, millis = divmod(instant_ms, 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{millis:03d}Z"
+
+
+@contextlib.asynccontextmanager
+async def open_bus(
+    url: str,
+    settings: StreamSettings,
+    observe: Observe,
+    *,
+    stream: str = SENSORS_STREAM,
+    subjects: str = SENSORS_SUBJECTS,
+) -> AsyncIterator[NatsBus]:
+    """A connected bus whose stream exists.
+
+    Raises: EngineError if NATS cannot be reached, BusError if it refuses the stream.
+    """
+    closing = False
+
+    async def disconnected() -> None:
+        if not closing:
+            observe(BusDisconnected())
+
+    async def reconnected() -> None:
+        observe(BusReconnected())
+
+    async def failed(_error: Exception) -> None:
+        """Faults of a connection show as a disconnection, those of a request in its answer."""
+
+    try:
+        client = await nats.connect(
+            url,
+            name="matrixhub",
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.1,
+            connect_timeout=3,
+            ping_interval=5,
+            disconnected_cb=disconnected,
+            reconnected_cb=reconnected,
+            error_cb=failed,
+            pending_size=64 * 1024 * 1024,
+            allow_reconnect=True,
+        )
+    except (OSError, nats.errors.Error, TimeoutError) as error:
+        raise EngineError(
+            f"NATS at {url.rpartition('@')[2]} cannot be reached: {error or type(error).__name__}"
+        ) from error
+    try:
+        bus = NatsBus(client, settings, observe, stream=stream, subjects=subjects)
+        await bus.start()
+        yield bus
+    finally:
+        closing = True
+        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+            await client.close()

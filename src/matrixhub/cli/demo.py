@@ -1,0 +1,351 @@
+"""`matrixhub demo`: the whole way of a reading in one command, from a simulated device to a real HTTPS endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from matrixhub.bus import open_bus
+from matrixhub.cli.liveview import LiveState, render, shortened_ms
+from matrixhub.cli.local import EXIT_FAILED, fail, first_error, print_json, settings_for
+from matrixhub.cli.receive import RateMeter
+from matrixhub.cli.sitefile import read_site
+from matrixhub.cli.subscriptions import count_pending
+from matrixhub.config import Settings, data_directory
+from matrixhub.engines import read_secrets
+from matrixhub.model.errors import EngineError, MatrixHubError
+from matrixhub.model.ids import PropertyId
+from matrixhub.model.site import Site
+from matrixhub.model.subscription import (
+    BasicAuth,
+    BatchLimits,
+    Filter,
+    HttpsDestination,
+    Position,
+    Secret,
+    Subscription,
+)
+from matrixhub.observe import Metrics, Reporter, ignore, make_logger
+from matrixhub.service import HubInfo, find_endpoints, run_embedded, stream_settings
+from matrixhub.sources.client import HubClient
+from matrixhub.sources.playback import SimulatedTime, Tally, stream
+from matrixhub.sources.simulator import Simulation
+from matrixhub.sources.sites import demo_site_path
+from matrixhub.store import Database, open_database
+from matrixhub.store.sealing import Sealer
+from matrixhub.store.sites import apply_site
+from matrixhub.store.subscriptions import create_subscription, show_subscription
+from matrixhub.testing.receiver import Accept, Answer, Behaviour, CloseMidResponse, HttpsReceiver, ResetBeforeAnswer
+
+START_WAIT_S = 60.0
+REFRESH_S = 0.25
+FAULTS: tuple[Behaviour, ...] = (Answer(500), CloseMidResponse(), ResetBeforeAnswer(), Answer(503))
+FAULT_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What the command was asked for."""
+
+    seconds: float
+    rate: float
+    faults: bool
+    drain_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """All that takes part in a running demo."""
+
+    site: Site
+    info: HubInfo
+    database: Database
+    sealer: Sealer
+    receiver: HttpsReceiver
+    subscription: Subscription
+    bus: Any
+    key: str
+    settings: Settings
+    began: float
+
+
+def demo(
+    seconds: Annotated[float, typer.Option(min=1, help="Simulate for so long; then everything is delivered.")] = 20,
+    rate: Annotated[float, typer.Option(min=0.1, max=20_000, help="Readings a second.")] = 100,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Let the receiver fail now and then: 500, 503, resets, broken answers.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the data here; else it is removed at the end.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
+) -> None:
+    """See readings of a simulated building arrive at an HTTPS endpoint, in order and in batches.
+
+    Starts the engines and the hub in a directory of its own, declares the sample site, receives over real TLS with a
+    certificate authority made here, and shows what happens. It ends by itself with a summary in which
+    accepted = delivered + pending + parked + expired. Exit code 1 if that does not hold, or order was broken.
+    """
+    people = Console(stderr=True, highlight=False)
+    wish = Wish(seconds=seconds, rate=rate, faults=faults, drain_s=30.0)
+    try:
+        with _directory(data) as path:
+            settings = settings_for(
+                path,
+                {"http.listen": "127.0.0.1:0", "deliveries.retry_schedule_s": (0.1, 0.3, 1.0), "log.level": "error"},
+            )
+            summary = uvloop.run(_run(settings, wish, people))
+    except* MatrixHubError as group:
+        fail(first_error(group))
+    if as_json:
+        print_json(summary)
+    else:
+        Console(highlight=False).print(_summary_table(summary))
+    if not summary["right"]:
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def _run(settings: Settings, wish: Wish, people: Console) -> dict[str, Any]:
+    """Start everything, simulate, wait until all is delivered, sum up, stop everything."""
+    began = time.monotonic()
+    metrics = Metrics()
+    observe = Reporter(metrics, make_logger(settings.log.level, settings.log.format))
+    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    hub = asyncio.create_task(
+        run_embedded(settings, data_directory(settings), stop, metrics, observe, ready.set_result), name="hub"
+    )
+    try:
+        people.print(Text(f"Starting PostgreSQL, NATS and the hub in {data_directory(settings)} …"), soft_wrap=True)
+        await asyncio.wait({hub, ready}, timeout=START_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            if hub.done():
+                await hub
+            raise EngineError(f"the hub did not start within {START_WAIT_S:g} s")
+        async with _stage(settings, ready.result(), began) as stage:
+            return await _perform(stage, wish, people, stop)
+    finally:
+        stop.set()
+        await asyncio.wait({hub})
+        if not hub.cancelled() and (error := hub.exception()) is not None:
+            raise error
+
+
+@contextlib.asynccontextmanager
+async def _stage(settings: Settings, info: HubInfo, began: float) -> AsyncIterator[Stage]:
+    """The sample site declared, a receiver listening, a subscription between them."""
+    path = data_directory(settings)
+    endpoints = find_endpoints(settings, path)
+    site = read_site(demo_site_path())
+    sealer = Sealer(endpoints.master_key)
+    async with contextlib.AsyncExitStack() as resources:
+        database = await resources.enter_async_context(open_database(endpoints.postgres_dsn, connections_max=2))
+        bus = await resources.enter_async_context(open_bus(endpoints.nats_url, stream_settings(settings), ignore))
+        receiver = await resources.enter_async_context(HttpsReceiver(basic=("demo", "d3mo pass")))
+        await apply_site(database, site, remove=False)
+        subscription = await create_subscription(
+            database,
+            sealer,
+            site.property.id,
+            name="demo",
+            wanted=Filter(),
+            destination=HttpsDestination(
+                url=receiver.url,
+                auth=BasicAuth(user="demo", password=Secret("d3mo pass")),
+                ca_pem=receiver.ca_pem,
+            ),
+            limits=BatchLimits(items=settings.deliveries.batch_items, size_bytes=settings.deliveries.batch_bytes),
+            position=Position(seq=(await bus.bounds()).last_seq + 1),
+        )
+        yield Stage(
+            site=site,
+            info=info,
+            database=database,
+            sealer=sealer,
+            receiver=receiver,
+            subscription=subscription,
+            bus=bus,
+            key=read_secrets(path).local_key,
+            settings=settings,
+            began=began,
+        )
+
+
+async def _perform(stage: Stage, wish: Wish, people: Console, stop: asyncio.Event) -> dict[str, Any]:
+    """Simulate while the screen is kept up to date, then let everything arrive."""
+    tally = Tally()
+    now_ms = time.time_ns() // 1_000_000
+    simulation = Simulation(stage.site.slots, seed=1, start_ms=now_ms)
+    clock = SimulatedTime(start_ms=now_ms, started_ms=now_ms)
+    first = asyncio.create_task(_first_delivery_s(stage), name="first delivery")
+    misbehaving = asyncio.create_task(_misbehave(stage.receiver), name="faults") if wish.faults else None
+    async with HubClient(stage.info.url, stage.key) as hub:
+        sending = asyncio.create_task(
+            stream(
+                lambda from_ms, to_ms: simulation.at_rate(wish.rate, from_ms, to_ms),
+                hub,
+                tally,
+                clock=clock,
+                batch=stage.settings.ingest.request_items_max,
+                seconds=wish.seconds,
+                now_ms=lambda: time.time_ns() // 1_000_000,
+                tick_s=min(0.05, max(0.001, 1 / wish.rate)),
+            ),
+            name="simulate",
+        )
+        with _screen(people) as show:
+            await _watch(stage, wish, tally, show, lambda: sending.done() or stop.is_set())
+            sending.cancel() if stop.is_set() else await sending
+            if misbehaving is not None:
+                misbehaving.cancel()
+                stage.receiver.behave(Accept())
+            deadline = time.monotonic() + wish.drain_s
+            await _watch(
+                stage,
+                wish,
+                tally,
+                show,
+                lambda: stage.receiver.ledger.summary().distinct >= tally.accepted or time.monotonic() > deadline,
+            )
+    first_s = await first if first.done() else None
+    first.cancel()
+    return await _summary(stage, tally, first_s)
+
+
+async def _watch(
+    stage: Stage, wish: Wish, tally: Tally, show: Callable[[LiveState], None], over: Callable[[], bool]
+) -> None:
+    rate = RateMeter()
+    while not over():
+        totals = stage.receiver.ledger.summary()
+        elapsed_s = time.monotonic() - stage.began
+        show(
+            LiveState(
+                title="Matrix Hub · demo",
+                accepted=tally.accepted,
+                delivered=totals.distinct,
+                pending=max(0, tally.accepted - totals.distinct),
+                duplicates=totals.duplicates,
+                out_of_order=totals.out_of_order,
+                p50_ms=totals.p50_ms,
+                p99_ms=totals.p99_ms,
+                rate_per_s=rate.per_s(elapsed_s, totals.items),
+                elapsed_s=elapsed_s,
+                total_s=max(wish.seconds, elapsed_s),
+                last_payloads=tuple(stage.receiver.ledger.last_payloads),
+                note=f"{stage.info.url}  →  {stage.receiver.url}",
+            )
+        )
+        await asyncio.sleep(REFRESH_S)
+
+
+async def _first_delivery_s(stage: Stage) -> float:
+    """Seconds from the start of the command to the first reading at the receiver."""
+    await stage.receiver.wait_until(lambda: stage.receiver.ledger.summary().items > 0, timeout_s=3600)
+    return time.monotonic() - stage.began
+
+
+async def _misbehave(receiver: HttpsReceiver) -> None:
+    """One fault after the other, each for a few requests."""
+    number = 0
+    while True:
+        await asyncio.sleep(FAULT_EVERY_S)
+        receiver.behave(FAULTS[number % len(FAULTS)], requests=2)
+        number += 1
+
+
+async def _summary(stage: Stage, tally: Tally, first_s: float | None) -> dict[str, Any]:
+    """The balance: accepted is what the hub's answers said, delivered and pending what its engines say, and
+    duplicates, order and latency what the receiver saw."""
+    property_id = PropertyId(stage.subscription.property_id)
+    # The receiver has a reading a moment before the hub has saved that it was delivered.
+    for _ in range(50):
+        overview = await show_subscription(stage.database, stage.sealer, property_id, stage.subscription.id)
+        pending = await count_pending(stage.bus, overview)
+        progress = overview.progress
+        accounted = progress.delivered + pending + progress.parked + progress.expired
+        if pending == 0 and accounted == tally.accepted:
+            break
+        await asyncio.sleep(0.1)
+    totals = stage.receiver.ledger.summary()
+    unexplained = totals.duplicates_in_new_request
+    return {
+        "right": accounted == tally.accepted and totals.out_of_order == 0 and unexplained == 0 and tally.refused == 0,
+        "accepted": tally.accepted,
+        "delivered": progress.delivered,
+        "pending": pending,
+        "parked": progress.parked,
+        "expired": progress.expired,
+        "refused": tally.refused,
+        "received": totals.distinct,
+        "requests": totals.requests,
+        "duplicates": totals.duplicates,
+        "out_of_order": totals.out_of_order,
+        "attempts_failed": progress.attempts_failed,
+        "p50_ms": totals.p50_ms,
+        "p99_ms": totals.p99_ms,
+        "first_delivery_s": None if first_s is None else round(first_s, 3),
+    }
+
+
+def _summary_table(summary: dict[str, Any]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    for name in (
+        "accepted",
+        "delivered",
+        "pending",
+        "parked",
+        "expired",
+        "duplicates",
+        "out_of_order",
+        "attempts_failed",
+    ):
+        table.add_row(name.replace("_", " "), f"{summary[name]:,}")
+    table.add_row("created → received", f"p50 {shortened_ms(summary['p50_ms'])}, p99 {shortened_ms(summary['p99_ms'])}")
+    if summary["first_delivery_s"] is not None:
+        table.add_row("start → first delivery", f"{summary['first_delivery_s']:.1f} s")
+    verdict = (
+        ("every reading is accounted for, in order", "green") if summary["right"] else ("the balance is off", "red")
+    )
+    table.add_row("balance", Text(*verdict))
+    return table
+
+
+@contextlib.contextmanager
+def _directory(data: Path | None) -> Iterator[Path]:
+    """The directory given, or one that goes away."""
+    if data is not None:
+        yield data.absolute()
+        return
+    path = Path(tempfile.mkdtemp(prefix="matrixhub-demo-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _screen(people: Console) -> Iterator[Callable[[LiveState], None]]:
+    if not people.is_terminal:
+        yield lambda _state: None
+        return
+    with Live(console=people, auto_refresh=False, transient=True) as live:
+        yield lambda state: live.update(render(state), refresh=True)

@@ -1,0 +1,120 @@
+"""What the commands share: settings, the hub on this machine, and how an error is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import click
+import msgspec
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from matrixhub.bus import NatsBus, open_bus
+from matrixhub.config import Settings, data_directory, load_settings
+from matrixhub.engines import read_running, read_secrets
+from matrixhub.model.errors import ConfigurationError, MatrixHubError
+from matrixhub.observe import ignore
+from matrixhub.service import find_endpoints, stream_settings
+from matrixhub.store import Database, open_database
+from matrixhub.store.sealing import Sealer
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Data directory of the hub (see `matrixhub config`).")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The engines of the hub, for a command that works on them directly."""
+
+    database: Database
+    sealer: Sealer
+    settings: Settings
+
+
+def settings_for(data: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """The settings in force for a command. Raises ConfigurationError."""
+    context = click.get_current_context(silent=True)
+    root = context.find_root().params.get("config") if context else None
+    changes = dict(overrides or {})
+    if data is not None:
+        changes["data.dir"] = str(data)
+    return load_settings(Path(root) if root else None, os.environ, changes)
+
+
+def resolve_hub(url: str | None, key: str | None, data: Path | None) -> tuple[str, str]:
+    """Base URL and key to send readings with: as given, or those of the hub that runs on this machine.
+
+    Raises: HubNotRunning, ConfigurationError.
+    """
+    if url and not key:
+        raise ConfigurationError("with --url, give the key too: --key mhk_… or MATRIXHUB_KEY")
+    if url and key:
+        return url.rstrip("/"), key
+    path = data_directory(settings_for(data))
+    return str(read_running(path)["url"]), key or read_secrets(path).local_key
+
+
+@asynccontextmanager
+async def open_operator(data: Path | None) -> AsyncIterator[Operator]:
+    """The database of the hub. Raises HubNotRunning, EngineError, ConfigurationError."""
+    settings = settings_for(data)
+    endpoints = find_endpoints(settings, data_directory(settings))
+    async with open_database(endpoints.postgres_dsn, connections_max=2) as database:
+        yield Operator(database, Sealer(endpoints.master_key), settings)
+
+
+@asynccontextmanager
+async def open_operator_bus(data: Path | None) -> AsyncIterator[NatsBus]:
+    """The stream of the hub. Raises HubNotRunning, EngineError, ConfigurationError, BusError."""
+    settings = settings_for(data)
+    endpoints = find_endpoints(settings, data_directory(settings))
+    async with open_bus(endpoints.nats_url, stream_settings(settings), ignore) as bus:
+        yield bus
+
+
+def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a command's work; an error of ours ends it with one clear line and exit code 1, or 2 for a wrong setting."""
+    try:
+        return asyncio.run(work())
+    except* MatrixHubError as group:
+        error = first_error(group)
+    except* KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    fail(error)
+    raise AssertionError("unreachable")
+
+
+def first_error(group: BaseExceptionGroup[MatrixHubError]) -> MatrixHubError:
+    """The first error inside groups of groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, MatrixHubError)
+    return error
+
+
+def fail(error: MatrixHubError) -> None:
+    """Tell the error and end."""
+    Console(stderr=True, highlight=False).print(
+        Text.assemble((f"{error.code}  ", "red"), error.message), soft_wrap=True
+    )
+    raise typer.Exit(EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_FAILED)
+
+
+def print_json(document: object) -> None:
+    """One JSON document on standard output."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())

@@ -1,0 +1,165 @@
+"""A web service of the customer over HTTPS.
+
+POST with `Content-Type: application/json; charset=utf-8`; any 2xx means taken; certificates and host names are
+verified, TLS is 1.2 or newer, redirects are not followed. Source: docs/contract/data-push.md §1, §4, §5
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import email.utils
+import io
+import ssl
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import aiohttp
+
+from matrixhub import __version__
+from matrixhub.model.errors import DestinationRefused, DestinationUnreachable
+from matrixhub.model.subscription import Auth, BasicAuth, HttpsDestination, NoAuth
+from matrixhub.ports import Push, Sent
+
+ANSWER_BYTES_MAX = 65_536
+"""More of an answer than this is not read: the connection is dropped instead."""
+
+SHOWN_MAX = 200
+LARGE_BODY = 1_000_000
+
+_BASE_HEADERS = {
+    "Content-Type": "application/json; charset=utf-8",
+    "User-Agent": f"matrix-push/{__version__}",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeouts:
+    """Limits of one attempt, in seconds."""
+
+    connect_s: float
+    total_s: float
+
+
+class HttpsSender:
+    """The port `Sender` for HTTPS destinations; connections are kept open between pushes."""
+
+    def __init__(self, session: aiohttp.ClientSession, timeouts: Timeouts) -> None:
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeouts.total_s, connect=timeouts.connect_s, sock_connect=timeouts.connect_s
+        )
+        self._tls: dict[str, ssl.SSLContext] = {}
+
+    async def send(self, push: Push) -> Sent:
+        """One attempt. See `Sender.send`."""
+        destination = push.destination
+        started = time.perf_counter()
+        try:
+            async with self._session.post(
+                destination.url,
+                data=push.body if len(push.body) < LARGE_BODY else io.BytesIO(push.body),
+                headers={**_BASE_HEADERS, **auth_headers(destination.auth), "X-Request-Id": push.request_id},
+                ssl=self._tls_for(destination),
+                allow_redirects=False,
+                timeout=self._timeout,
+            ) as response:
+                status = response.status
+                if 200 <= status < 300:
+                    # The status says that the push was taken; what happens to the rest of the answer changes nothing.
+                    with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+                        await _read_some(response)
+                    return Sent(status, time.perf_counter() - started)
+                shown = (await _read_some(response)).decode("utf-8", "replace")[:SHOWN_MAX]
+                raise DestinationRefused(
+                    f"HTTP {status} {response.reason or ''}".strip() + (f": {shown}" if shown else ""),
+                    http_status=status,
+                    retry_after_s=parse_retry_after(response.headers.get("Retry-After", ""), time.time()),
+                )
+        except TimeoutError as error:
+            raise DestinationUnreachable(f"no answer in time ({type(error).__name__})") from error
+        except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError, asyncio.IncompleteReadError) as error:
+            raise DestinationUnreachable(describe_fault(error)) from error
+
+    def _tls_for(self, destination: HttpsDestination) -> ssl.SSLContext:
+        context = self._tls.get(destination.ca_pem)
+        if context is None:
+            context = self._tls[destination.ca_pem] = tls_context(destination.ca_pem)
+        return context
+
+
+@contextlib.asynccontextmanager
+async def open_https_sender(timeouts: Timeouts) -> AsyncIterator[HttpsSender]:
+    """A sender with its pool of connections."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=30)
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
+    ) as session:
+        yield HttpsSender(session, timeouts)
+
+
+def tls_context(ca_pem: str) -> ssl.SSLContext:
+    """A client context that trusts the given certificates, or the system's where none are given.
+
+    Raises: DestinationUnreachable if the certificates cannot be read.
+    """
+    try:
+        context = ssl.create_default_context(cadata=ca_pem or None)
+    except (ssl.SSLError, ValueError) as error:
+        raise DestinationUnreachable(f"the CA of the subscription cannot be read: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def auth_headers(auth: Auth) -> dict[str, str]:
+    """The headers that authenticate a push.
+
+    >>> from matrixhub.model.subscription import Secret
+    >>> auth_headers(BasicAuth(user="demo-user", password=Secret("d3mo pass")))
+    {'Authorization': 'Basic ZGVtby11c2VyOmQzbW8gcGFzcw=='}
+    """
+    match auth:
+        case NoAuth():
+            return {}
+        case BasicAuth():
+            pair = f"{auth.user}:{auth.password.reveal()}".encode()
+            return {"Authorization": "Basic " + base64.b64encode(pair).decode("ascii")}
+
+
+def parse_retry_after(text: str, now_s: float) -> float | None:
+    """Seconds to wait as `Retry-After` says, by number or by date; None where it says nothing that can be read.
+
+    >>> [parse_retry_after(text, 0.0) for text in ("120", "Thu, 01 Jan 1970 00:01:00 GMT", "soon")]
+    [120.0, 60.0, None]
+    """
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now_s)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def describe_fault(error: BaseException) -> str:
+    """What a person needs to know of a failed connection, in one line."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"TLS: {error.certificate_error}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the connection was closed before the answer"
+    return f"{type(error).__name__}: {error}"[:SHOWN_MAX] if str(error) else type(error).__name__
+
+
+async def _read_some(response: aiohttp.ClientResponse) -> bytes:
+    """The beginning of the answer; a longer one costs the connection, not our memory."""
+    parts = bytearray()
+    async for chunk in response.content.iter_chunked(16_384):
+        parts += chunk
+        if len(parts) > ANSWER_BYTES_MAX:
+            response.close()
+            break
+    return bytes(parts)

@@ -1,0 +1,236 @@
+"""A worker: takes its share of the subscriptions under leases and delivers them.
+
+Four loops share the work: leases (live, claim, give back), the tail (wakes and feeds all subscriptions), the positions
+(group commits), and one carrier for each subscription. Source: design decisions 4 to 6
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matrixhub.bus.subjects import subject_property
+from matrixhub.deliveries.carrier import Carrier, RetryRules
+from matrixhub.deliveries.feed import Feed
+from matrixhub.deliveries.positions import Positions
+from matrixhub.lifecycle import rung_by, wait_rung
+from matrixhub.model.errors import BusError, LeaseLost, StoreError
+from matrixhub.model.ids import PropertyId, SubscriptionId, WorkerId, subject_token
+from matrixhub.model.subscription import Lease
+from matrixhub.observe import (
+    LeaseEnded,
+    LeaseTaken,
+    Observe,
+    StageStopped,
+    StoreFailed,
+    SubscriptionsOwned,
+    WorkerCut,
+)
+from matrixhub.ports import Bus, Clock, Leases, Message, Sender
+
+CRASH_PAUSE_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerSettings:
+    """How a worker works."""
+
+    lease_s: float
+    buffer_bytes: int
+    read_bytes: int
+    retry: RetryRules
+
+
+@dataclass(slots=True)
+class Running:
+    """A subscription this worker delivers."""
+
+    carrier: Carrier
+    task: asyncio.Task[None]
+
+
+class Worker:
+    """One deliveries worker."""
+
+    def __init__(
+        self,
+        worker_id: WorkerId,
+        settings: WorkerSettings,
+        bus: Bus,
+        leases: Leases,
+        sender: Sender,
+        clock: Clock,
+        observe: Observe,
+    ) -> None:
+        self.id = worker_id
+        self._settings = settings
+        self._bus = bus
+        self._leases = leases
+        self._sender = sender
+        self._clock = clock
+        self._observe = observe
+        self._positions = Positions(leases, observe)
+        self._running: dict[SubscriptionId, Running] = {}
+        self._by_property: dict[str, list[Feed]] = {}
+        self._bell = asyncio.Event()
+        self._lease_until = float("-inf")
+        self._tail_ready = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """The name of this stage."""
+        return "deliveries"
+
+    def healthy(self) -> bool:
+        """Whether leases are being renewed and the tail runs."""
+        return self._clock.monotonic() < self._lease_until and self._tail_ready.is_set()
+
+    def changed(self) -> None:
+        """Say that subscriptions may be different now."""
+        self._bell.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until stop; then end each request under way and give the subscriptions back."""
+        committed = asyncio.Event()
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._positions.run(committed), name="positions")
+            tail = loops.create_task(self._run_tail(), name="tail")
+            try:
+                await self._tail_ready.wait()
+                async with asyncio.TaskGroup() as carriers:
+                    await self._run_leases(stop, carriers)
+                    self._halt(list(self._running))
+            finally:
+                tail.cancel()
+                committed.set()
+        await self._retire()
+
+    async def _run_tail(self) -> None:
+        """Offer every new message to the subscriptions of its property."""
+        while True:
+            try:
+                bounds = await self._bus.bounds()
+                break
+            except BusError:
+                await self._clock.sleep(0.2)
+        self._tail_ready.set()
+        async for messages in self._bus.follow(bounds.last_seq + 1):
+            for message in messages:
+                self._offer(message)
+
+    def _offer(self, message: Message) -> None:
+        for feed in self._by_property.get(subject_property(message.subject), ()):
+            if feed.matches(message.subject):
+                feed.offer(message)
+
+    async def _run_leases(self, stop: asyncio.Event, carriers: asyncio.TaskGroup) -> None:
+        """Keep the leases alive, and carry what this worker owns."""
+        await self._step_leases(carriers, first=True)
+        async with rung_by(stop, self._bell):
+            while not stop.is_set():
+                rung = await wait_rung(self._bell, self._settings.lease_s / 4)
+                if not stop.is_set():
+                    await self._step_leases(carriers, first=rung)
+
+    async def _step_leases(self, carriers: asyncio.TaskGroup, *, first: bool) -> None:
+        """One round: renew, look at what changed, claim what is free, give back what is too much."""
+        started = self._clock.monotonic()
+        try:
+            await self._leases.heartbeat(self.id, self._settings.lease_s)
+            was_cut = started >= self._lease_until
+            self._lease_until = started + self._settings.lease_s
+            if first or was_cut:
+                self._follow_changes(await self._leases.owned(self.id), carriers)
+            for lease in await self._leases.claim(self.id, len(self._running)):
+                self._start(lease, carriers)
+            surplus = len(self._running) - await self._leases.fair_share()
+            if surplus > 0:
+                await self._give_back(list(self._running)[-surplus:])
+        except StoreError as error:
+            self._observe(StoreFailed(step="renew leases", error=error.message))
+            if self._clock.monotonic() >= self._lease_until and self._running:
+                self._observe(WorkerCut(worker=self.id, error=error.message))
+                self._halt(list(self._running))
+        live = sum(1 for running in self._running.values() if running.carrier.feed.live)
+        self._observe(SubscriptionsOwned(owned=len(self._running), behind=len(self._running) - live))
+
+    def _follow_changes(self, owned: Sequence[Lease], carriers: asyncio.TaskGroup) -> None:
+        """Stop what is no longer ours or no longer active, restart what is configured otherwise, start what is ours."""
+        current = {lease.subscription.id: lease for lease in owned}
+        for subscription_id, running in list(self._running.items()):
+            lease = current.get(subscription_id)
+            if lease is None or lease.subscription != running.carrier.lease.subscription:
+                running.carrier.halt()
+        for subscription_id, lease in current.items():
+            if subscription_id not in self._running:
+                self._start(lease, carriers)
+
+    async def _give_back(self, subscriptions: Sequence[SubscriptionId]) -> None:
+        """Let another worker have them: end the requests under way first."""
+        tasks = [self._running[s].task for s in subscriptions if s in self._running]
+        self._halt(subscriptions)
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._settings.lease_s / 4)
+
+    def _halt(self, subscriptions: Sequence[SubscriptionId]) -> None:
+        for subscription_id in subscriptions:
+            self._running[subscription_id].carrier.halt()
+
+    def _start(self, lease: Lease, carriers: asyncio.TaskGroup) -> None:
+        subscription = lease.subscription
+        feed = Feed(
+            subscription,
+            lease.progress.position,
+            buffer_bytes=self._settings.buffer_bytes,
+            read_bytes=self._settings.read_bytes,
+        )
+        carrier = Carrier(
+            lease,
+            feed,
+            self._bus,
+            self._sender,
+            self._positions,
+            self._settings.retry,
+            self._observe,
+            lambda: self._clock.monotonic() < self._lease_until,
+        )
+        self._by_property.setdefault(_property_word(subscription.property_id), []).append(feed)
+        task = carriers.create_task(self._carry(carrier), name=f"carry {subscription.id}")
+        self._running[subscription.id] = Running(carrier, task)
+        self._observe(
+            LeaseTaken(subscription=subscription.id, fence=lease.fence, position_seq=lease.progress.position.seq)
+        )
+
+    async def _carry(self, carrier: Carrier) -> None:
+        """Carry one subscription to its end; a fault in it holds it back and no other."""
+        lease = carrier.lease
+        reason = "halted"
+        try:
+            await carrier.run()
+        except LeaseLost as error:
+            reason = error.message
+        except Exception as error:  # noqa: BLE001 - a defect met by one subscription must not end the others
+            reason = f"{type(error).__name__}: {error}"
+            self._observe(StageStopped(stage=f"subscription {lease.subscription.id}", error=reason))
+            await self._clock.sleep(CRASH_PAUSE_S)
+        finally:
+            self._by_property[_property_word(lease.subscription.property_id)].remove(carrier.feed)
+            del self._running[lease.subscription.id]
+        self._observe(LeaseEnded(subscription=lease.subscription.id, fence=lease.fence, reason=reason))
+        try:
+            await self._leases.release(self.id, [lease.subscription.id])
+        except StoreError as error:
+            # The lease runs out by itself; another worker waits for that.
+            self._observe(StoreFailed(step="release", error=error.message))
+
+    async def _retire(self) -> None:
+        try:
+            await self._leases.retire(self.id)
+        except StoreError as error:
+            # The leases run out by themselves.
+            self._observe(StoreFailed(step="retire", error=error.message))
+
+
+def _property_word(property_id: PropertyId) -> str:
+    return subject_token(property_id)

@@ -1,0 +1,221 @@
+"""One request with readings, from its items to its receipt. Accepted means: on disk in the stream."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from matrixhub.ingest.body import Item
+from matrixhub.ingest.normalise import SlotPlan, TimeRules, reading_instant, reading_key, reading_line
+from matrixhub.ingest.registry import Registry, Sender
+from matrixhub.ingest.window import Window
+from matrixhub.ingest.writer import Entry, Writer
+from matrixhub.model.errors import ItemRefused, Overloaded, ReadingTooLarge, UnknownSlot
+from matrixhub.observe import Observe, ReadingRefused, WindowRebuilt
+from matrixhub.ports import Bus, Clock, Message
+
+LINE_BYTES_MAX = 262_144
+"""A reading must fit a push and a stream message whole."""
+
+REBUILD_BYTES = 8 * 1024 * 1024
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why one reading of a request was not taken; `index` counts from 0."""
+
+    index: int
+    code: str
+    message: str
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of the readings of a request: accepted + repeated + refused is how many there were."""
+
+    accepted: int
+    repeated: int
+    refused: Sequence[Refusal]
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """The readings of a request by what becomes of them."""
+
+    entries: Sequence[Entry]
+    repeated: int
+    refused: Sequence[Refusal]
+
+
+class _Key(msgspec.Struct, gc=False):
+    DEVID: str
+    unixT: int  # noqa: N815 - the spelling of the wire
+
+
+_key_of = msgspec.json.Decoder(_Key).decode
+
+
+class Acceptor:
+    """Takes the readings of requests and waits until they are stored."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        window: Window,
+        writer: Writer,
+        clock: Clock,
+        rules: TimeRules,
+        observe: Observe,
+        *,
+        wait_s: float,
+        origin: str,
+    ) -> None:
+        self._registry = registry
+        self._window = window
+        self._writer = writer
+        self._clock = clock
+        self._rules = rules
+        self._observe = observe
+        self._wait_s = wait_s
+        self._origin = origin
+
+    async def accept(self, items: Sequence[Item], sender: Sender) -> Receipt:
+        """Store the readings that can be taken; when it returns they are on disk.
+
+        Raises: Overloaded if the stream does not take them in time; sending the same readings again is safe, because
+        those that were stored meanwhile are recognised. StreamFull if it has no room.
+        """
+        sorted_items = self._sort(items, sender)
+        waiting = self._writer.unsettled() if sorted_items.repeated else []
+        if sorted_items.entries:
+            try:
+                self._writer.add(sorted_items.entries)
+            except Overloaded:
+                self._forget(sorted_items.entries)
+                raise
+        await self._wait_stored(sorted_items.entries, waiting)
+        return Receipt(
+            accepted=sum(len(entry.lines) for entry in sorted_items.entries),
+            repeated=sorted_items.repeated,
+            refused=sorted_items.refused,
+        )
+
+    def _sort(self, items: Sequence[Item], sender: Sender) -> Sorted:
+        """Normalise every item; nothing is stored yet, but the window knows the keys from here on."""
+        now_ms, rules, slots, window = self._clock.now_ms(), self._rules, self._registry.slots, self._window
+        window.turn(self._clock.monotonic())
+        entries: dict[str, Entry] = {}
+        refused: list[Refusal] = []
+        repeated = 0
+        for index, item in enumerate(items):
+            try:
+                if isinstance(item, ItemRefused):
+                    raise item
+                plan = find_slot(slots, item.DEVID, sender)
+                instant = reading_instant(item, plan, now_ms, rules)
+                line = reading_line(item, plan, instant)
+                if len(line) > LINE_BYTES_MAX:
+                    raise ReadingTooLarge(f"the reading has {len(line):,} bytes; the limit is {LINE_BYTES_MAX:,}")
+            except ItemRefused as error:
+                refused.append(Refusal(index, error.code, error.message))
+                self._observe(ReadingRefused(code=error.code, devid=getattr(item, "DEVID", ""), message=error.message))
+                continue
+            key = reading_key(plan, instant)
+            if not window.add(key):
+                repeated += 1
+                continue
+            entry = entries.get(plan.subject)
+            if entry is None:
+                entry = entries[plan.subject] = Entry(plan.subject)
+            entry.lines.append(line)
+            entry.keys.append(key)
+            entry.size_bytes += len(line) + 1
+        return Sorted(list(entries.values()), repeated, refused)
+
+    async def _wait_stored(self, entries: Sequence[Entry], others: Sequence[asyncio.Future[None]]) -> None:
+        own = [entry.stored for entry in entries if entry.stored is not None]
+        if not own and not others:
+            return
+        done, unfinished = await asyncio.wait({*own, *others}, timeout=self._wait_s)
+        for entry in entries:
+            if entry.stored in done and entry.stored is not None and entry.stored.exception() is not None:
+                self._window.forget(entry.keys)
+        for future in done:
+            if (error := future.exception()) is not None:
+                raise error
+        if unfinished:
+            # The readings stay with the writer, which stores them as soon as it can, and in the window, so that the
+            # same readings sent again are answered when they are stored, not stored twice.
+            for entry in entries:
+                if entry.stored is not None:
+                    entry.stored.add_done_callback(partial(self._settle_late, entry.keys))
+            raise Overloaded
+
+    def _settle_late(self, keys: Sequence[int], stored: asyncio.Future[None]) -> None:
+        if not stored.cancelled() and stored.exception() is not None:
+            self._window.forget(keys)
+
+    def _forget(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._window.forget(entry.keys)
+
+    async def rebuild_window(self, bus: Bus, *, since_ms: int, keys_max: int) -> None:
+        """Read the window back from the stream after a start, so that a restart does not let repeats in.
+
+        Only as many of the newest readings are read as the window holds. Raises BusError.
+        """
+        started = time.perf_counter()
+        bounds = await bus.bounds()
+        first = await bus.first_seq_since(since_ms)
+        pages: list[Sequence[Message]] = []
+        seq, items = max(first, bounds.last_seq - keys_max + 1), 0
+        while seq <= bounds.last_seq:
+            page = await bus.read("sensors.>", seq, messages_max=500, bytes_max=REBUILD_BYTES)
+            if not page.messages:
+                break
+            pages.append(page.messages)
+            items += sum(message.items for message in page.messages)
+            while len(pages) > 1 and items - sum(m.items for m in pages[0]) >= keys_max:
+                items -= sum(message.items for message in pages.pop(0))
+            seq = page.messages[-1].seq + 1
+        self._window.turn(self._clock.monotonic())
+        known = sum(self.remember(message) for page_messages in pages for message in page_messages)
+        self._observe(WindowRebuilt(readings=known, seconds=time.perf_counter() - started))
+
+    def remember(self, message: Message) -> int:
+        """Put the readings of a stored message into the window; how many of their slots are known."""
+        known = 0
+        for line in message.data.split(b"\n"):
+            try:
+                reading = _key_of(line)
+            except msgspec.DecodeError:
+                continue  # not written by this hub: it cannot be the first copy of anything
+            plan = self._registry.slots.get(reading.DEVID)
+            if plan is not None:
+                self._window.add(reading_key(plan, reading.unixT))
+                known += 1
+        return known
+
+    async def follow_others(self, bus: Bus, from_seq: int) -> None:
+        """Learn, without end, what other copies of ingest store, so that a repeat sent to another copy is recognised.
+
+        Two copies that get the same reading within the few milliseconds of a stream write may still both store it.
+        """
+        async for messages in bus.follow(from_seq):
+            for message in messages:
+                if message.origin != self._origin:
+                    self.remember(message)
+
+
+def find_slot(slots: Mapping[str, SlotPlan], devid: str, sender: Sender) -> SlotPlan:
+    """The slot of that id, if the sender may send for it.
+
+    Raises: UnknownSlot; a slot of another property is as unknown as one that does not exist.
+    """
+    plan = slots.get(devid)
+    if plan is None or (sender.property_id is not None and plan.property_id != sender.property_id):
+        raise UnknownSlot(f"no device slot {devid[:80]!r} in this property")
+    return plan

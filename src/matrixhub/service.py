@@ -1,0 +1,352 @@
+"""The composition root: the one place that names real adapters and starts tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from matrixhub import __version__
+from matrixhub.api import Checks, HttpServer, make_app
+from matrixhub.bus import NatsBus, StreamSettings, open_bus
+from matrixhub.config import Settings, listen_address
+from matrixhub.deliveries import Worker, WorkerSettings
+from matrixhub.deliveries.carrier import RetryRules
+from matrixhub.deliveries.destinations.https import Timeouts, open_https_sender
+from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
+from matrixhub.ingest import Acceptor, IngestApp, Registry
+from matrixhub.ingest.normalise import TimeRules
+from matrixhub.ingest.window import Window
+from matrixhub.ingest.writer import Writer
+from matrixhub.lifecycle import SystemClock, until_stopped
+from matrixhub.model.errors import ConfigurationError, StoreError
+from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
+from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
+from matrixhub.store import Database, open_database
+from matrixhub.store.keys import digest, keep_local_key, valid_keys
+from matrixhub.store.leases import PostgresLeases
+from matrixhub.store.pool import listen, migrate
+from matrixhub.store.sealing import Sealer
+from matrixhub.store.sites import SITE_CHANNEL, all_slots
+from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL
+
+Role = Literal["ingest", "deliveries"]
+ROLES: tuple[Role, ...] = ("ingest", "deliveries")
+
+Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoints:
+    """Where the engines of this process are, and what opens the secrets in them."""
+
+    postgres_dsn: str
+    nats_url: str
+    master_key: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubInfo:
+    """What a started hub says of itself."""
+
+    url: str
+    roles: Sequence[Role]
+    seconds: float
+
+
+Started = Callable[[HubInfo], None]
+
+
+async def run_embedded(
+    settings: Settings, path: Path, stop: asyncio.Event, metrics: Metrics, observe: Observe, started: Started
+) -> None:
+    """Every role on the embedded engines of a data directory, until stop. Raises MatrixHubError."""
+    with DataDirectory.open(path) as directory:
+        async with AsyncExitStack() as resources:
+            engines = await resources.enter_async_context(open_engines(directory, settings.engines, observe))
+            endpoints = Endpoints(
+                postgres_dsn=engines.endpoints.postgres_dsn,
+                nats_url=engines.endpoints.nats_url,
+                master_key=settings.secrets.master_key or directory.secrets.master_key,
+            )
+
+            def tell(info: HubInfo) -> None:
+                directory.write_running(
+                    {
+                        "url": info.url,
+                        "postgres_dsn": endpoints.postgres_dsn,
+                        "postgres_tcp_dsn": engines.endpoints.postgres_tcp_dsn,
+                        "nats_url": endpoints.nats_url,
+                        "version": __version__,
+                    }
+                )
+                started(info)
+
+            engines_stop = asyncio.Event()
+            async with asyncio.TaskGroup() as watch:
+                watch.create_task(engines.run(engines_stop), name="engines")
+                try:
+                    await _run_roles(
+                        settings,
+                        ROLES,
+                        endpoints,
+                        stop,
+                        metrics,
+                        observe,
+                        tell,
+                        worker_id=WorkerId(f"wrk_{stable_hex_id(directory.secrets.master_key)[:20]}"),
+                        local_key=directory.secrets.local_key,
+                        engines=engines,
+                    )
+                finally:
+                    engines_stop.set()
+
+
+async def run_roles(
+    settings: Settings,
+    path: Path,
+    roles: Sequence[Role],
+    stop: asyncio.Event,
+    metrics: Metrics,
+    observe: Observe,
+    started: Started,
+) -> None:
+    """Some roles on engines that run elsewhere, until stop. Raises MatrixHubError."""
+    await _run_roles(
+        settings,
+        roles,
+        find_endpoints(settings, path),
+        stop,
+        metrics,
+        observe,
+        started,
+        worker_id=WorkerId(new_id("wrk")),
+        local_key="",
+        engines=None,
+    )
+
+
+def find_endpoints(settings: Settings, path: Path) -> Endpoints:
+    """The engines named in the settings, or else those of the hub that runs on the data directory.
+
+    Raises: HubNotRunning if there is none, ConfigurationError if external engines come without a master key.
+    """
+    engines = settings.engines
+    if engines.postgres.dsn:
+        if not settings.secrets.master_key:
+            raise ConfigurationError(
+                "secrets.master_key is needed with engines of your own, the same for every process: 64 hexadecimal "
+                "digits, for example from `openssl rand -hex 32`"
+            )
+        return Endpoints(
+            postgres_dsn=engines.postgres.dsn, nats_url=engines.nats.url, master_key=settings.secrets.master_key
+        )
+    running = read_running(path)
+    return Endpoints(
+        postgres_dsn=running["postgres_dsn"],
+        nats_url=running["nats_url"],
+        master_key=settings.secrets.master_key or read_secrets(path).master_key,
+    )
+
+
+def stream_settings(settings: Settings) -> StreamSettings:
+    """How the stream of readings is kept."""
+    return StreamSettings(
+        replicas=settings.streams.replicas,
+        size_bytes_max=settings.streams.size_bytes_max,
+        duplicate_window_s=settings.ingest.dedup_window_s,
+    )
+
+
+async def _run_roles(
+    settings: Settings,
+    roles: Sequence[Role],
+    endpoints: Endpoints,
+    stop: asyncio.Event,
+    metrics: Metrics,
+    observe: Observe,
+    started: Started,
+    *,
+    worker_id: WorkerId,
+    local_key: str,
+    engines: EmbeddedEngines | None,
+) -> None:
+    began = time.perf_counter()
+    async with AsyncExitStack() as resources:  # opened in order, closed in reverse
+        http = HttpServer(*listen_address(settings), settings.stop.grace_s)
+        resources.callback(http.close)
+        database = await resources.enter_async_context(
+            open_database(endpoints.postgres_dsn, connections_max=settings.engines.postgres.connections_max)
+        )
+        await migrate(database, observe)
+        if local_key:
+            await keep_local_key(database, local_key)
+        bus = await resources.enter_async_context(open_bus(endpoints.nats_url, stream_settings(settings), observe))
+        checks: dict[str, Callable[[], Awaitable[bool]]] = {
+            "postgres": partial(_answers, database),
+            "nats": partial(_connected, bus, engines),
+        }
+        stages: list[Stage] = []
+        http_done = asyncio.Event()
+        ingest = None
+        if "ingest" in roles:
+            ingest = await _add_ingest(settings, database, bus, observe, stages, http_done, alone=engines is not None)
+        if "deliveries" in roles:
+            timeouts = Timeouts(
+                connect_s=settings.deliveries.connect_timeout_s, total_s=settings.deliveries.total_timeout_s
+            )
+            sender = await resources.enter_async_context(open_https_sender(timeouts))
+            worker = Worker(
+                worker_id,
+                _worker_settings(settings),
+                bus,
+                PostgresLeases(database, Sealer(endpoints.master_key), observe),
+                sender,
+                SystemClock(),
+                observe,
+            )
+            checks["deliveries"] = _as_check(worker.healthy)
+            stages.append(("deliveries", worker.run))
+            stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
+        stages.append(("http", partial(_serve_http, http, checks, metrics, ingest, http_done)))
+        info = HubInfo(url=http.url, roles=roles, seconds=time.perf_counter() - began)
+        observe(HubStarted(version=__version__, roles=" ".join(roles), url=info.url, seconds=round(info.seconds, 3)))
+        started(info)
+        await _run_stages(stages, stop, settings.stop.grace_s, observe)
+
+
+async def _run_stages(stages: Sequence[Stage], stop: asyncio.Event, grace_s: float, observe: Observe) -> None:
+    """Run all stages; on stop first ask, then cancel. A failing stage stops the rest."""
+    try:
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
+            tightening = asyncio.create_task(_tighten(limit, stop, grace_s), name="stop-limit")
+            tasks = [group.create_task(_guarded(name, run, stop, observe), name=name) for name, run in stages]
+            try:
+                await asyncio.wait(tasks)
+            finally:
+                tightening.cancel()
+    except TimeoutError:
+        observe(StopCutShort(grace_s=grace_s))
+
+
+async def _guarded(
+    name: str, run: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event, observe: Observe
+) -> None:
+    try:
+        await run(stop)
+    except Exception as error:
+        observe(StageStopped(stage=name, error=f"{type(error).__name__}: {error}"))
+        raise
+
+
+async def _tighten(limit: asyncio.Timeout, stop: asyncio.Event, grace_s: float) -> None:
+    await stop.wait()
+    limit.reschedule(asyncio.get_running_loop().time() + grace_s)
+
+
+async def _add_ingest(
+    settings: Settings,
+    database: Database,
+    bus: NatsBus,
+    observe: Observe,
+    stages: list[Stage],
+    http_done: asyncio.Event,
+    *,
+    alone: bool,
+) -> IngestApp:
+    """The role `ingest`: its stages, and its HTTP edge."""
+    limits = settings.ingest
+    origin = new_id("ing")
+    registry = Registry(
+        load_slots=partial(all_slots, database), load_keys=partial(valid_keys, database), digest=digest, observe=observe
+    )
+    await registry.reload()
+    window = Window(window_s=limits.dedup_window_s, keys_max=limits.dedup_readings_max)
+    writer = Writer(bus, items_max=limits.message_items_max, bytes_max=limits.message_bytes_max, origin=origin)
+    clock = SystemClock()
+    acceptor = Acceptor(
+        registry,
+        window,
+        writer,
+        clock,
+        TimeRules(oldest_ms=_instant_ms(limits.time_oldest), ahead_max_ms=int(limits.time_ahead_max_s * 1000)),
+        observe,
+        wait_s=limits.write_wait_s,
+        origin=origin,
+    )
+    bounds = await bus.bounds()
+    since_ms = clock.now_ms() - int(limits.dedup_window_s * 1000)
+    await acceptor.rebuild_window(bus, since_ms=since_ms, keys_max=limits.dedup_readings_max // 2)
+    # Requests under way at a stop still wait for the writer, so it ends after the last of them.
+    stages.append(("ingest writer", lambda _stop: writer.run(http_done)))
+    stages.append(("ingest registry", registry.run))
+    stages.append(("hear sites", _listener(database, SITE_CHANNEL, registry.changed, observe)))
+    if not alone:
+        follow = partial(acceptor.follow_others, bus, bounds.last_seq + 1)
+        stages.append(("follow other ingests", partial(until_stopped, follow)))
+    return IngestApp(acceptor, registry, limits, observe)
+
+
+def _listener(
+    database: Database, channel: str, heard: Callable[[], None], observe: Observe
+) -> Callable[[asyncio.Event], Awaitable[None]]:
+    async def run(stop: asyncio.Event) -> None:
+        await listen(database, channel, heard, stop, observe)
+
+    return run
+
+
+async def _serve_http(
+    http: HttpServer,
+    checks: Checks,
+    metrics: Metrics,
+    ingest: IngestApp | None,
+    done: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    try:
+        await http.run(make_app(checks, metrics, ingest), stop)
+    finally:
+        done.set()
+
+
+def _worker_settings(settings: Settings) -> WorkerSettings:
+    deliveries = settings.deliveries
+    return WorkerSettings(
+        lease_s=deliveries.lease_s,
+        buffer_bytes=deliveries.buffer_bytes_max,
+        read_bytes=deliveries.read_bytes_max,
+        retry=RetryRules(schedule_s=deliveries.retry_schedule_s, spread=deliveries.retry_spread),
+    )
+
+
+async def _answers(database: Database) -> bool:
+    try:
+        await database.ping()
+    except StoreError:
+        return False
+    return True
+
+
+async def _connected(bus: NatsBus, engines: EmbeddedEngines | None) -> bool:
+    return bus.connected and (engines is None or engines.healthy["nats"])
+
+
+def _as_check(healthy: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return healthy()
+
+    return check
+
+
+def _instant_ms(text: str) -> int:
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError as error:
+        raise ConfigurationError(f"ingest.time_oldest is an ISO 8601 instant, not {text!r}") from error

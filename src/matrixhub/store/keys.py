@@ -1,0 +1,79 @@
+"""Keys that may send readings; only their SHA-256 is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from matrixhub.model.errors import NotFound
+from matrixhub.model.ids import KeyId, PropertyId, new_id
+from matrixhub.model.subscription import Secret
+from matrixhub.store.pool import Database
+from matrixhub.store.sites import SITE_CHANNEL, require_property
+from matrixhub.store.sql import load_statements
+
+KEY_PREFIX = "mhk_"
+
+_SQL = load_statements("keys.sql")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IngestKey:
+    """A key as it may be shown."""
+
+    id: KeyId
+    property_id: PropertyId
+    name: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+def digest(token: str) -> bytes:
+    """What is kept of a key: it is random and long, so one round of SHA-256 suffices."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+async def create_key(database: Database, property_id: PropertyId, name: str) -> tuple[KeyId, Secret]:
+    """A new key for the property; the secret is given out here and never again.
+
+    Raises: NotFound if there is no such property, StoreError.
+    """
+    await require_property(database, property_id)
+    key_id, token = KeyId(new_id("key")), KEY_PREFIX + secrets.token_urlsafe(32)
+    async with database.transaction() as connection:
+        await connection.execute(_SQL["create_key"], key_id, property_id, name, digest(token))
+        await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)
+    return key_id, Secret(token)
+
+
+async def keep_local_key(database: Database, token: str) -> None:
+    """Make the hub's own key valid: commands on the same machine send with it. Raises StoreError."""
+    async with database.connection() as connection:
+        await connection.execute(_SQL["keep_local_key"], digest(token))
+
+
+async def list_keys(database: Database, property_id: PropertyId) -> Sequence[IngestKey]:
+    """The keys of the property, oldest first. Raises StoreError."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(_SQL["list_keys"], property_id)
+    return [IngestKey(**dict(row)) for row in rows]
+
+
+async def revoke_key(database: Database, property_id: PropertyId, key_id: KeyId) -> None:
+    """Make a key invalid at once.
+
+    Raises: NotFound if the property has no such valid key, StoreError.
+    """
+    async with database.transaction() as connection:
+        if not await connection.fetch(_SQL["revoke_key"], property_id, key_id):
+            raise NotFound(f"property {property_id} has no valid key {key_id}")
+        await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)
+
+
+async def valid_keys(database: Database) -> Mapping[bytes, PropertyId | None]:
+    """Digest of every valid key and the property it may send for (None: all). Raises StoreError."""
+    async with database.connection() as connection:
+        return {row["digest"]: row["property_id"] for row in await connection.fetch(_SQL["valid_keys"])}

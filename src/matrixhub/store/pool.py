@@ -1,0 +1,166 @@
+"""The connection pool and the migrations."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from matrixhub.model.errors import EngineError, StoreError
+from matrixhub.observe import MigrationsApplied, Observe, StoreFailed
+
+Connection = Any
+Pool = Any
+"""asyncpg has no type stubs; values leave this package typed."""
+
+MIGRATION_LOCK = 0x6D78_6875_62
+"""Key of the advisory lock that lets one process migrate at a time."""
+
+COMMAND_TIMEOUT_S = 10.0
+LISTEN_RETRY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open pool. `connection` turns every driver fault into a StoreError."""
+
+    pool: Pool
+    dsn: str
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection for one step. Raises StoreError."""
+        with store_errors():
+            async with self.pool.acquire(timeout=COMMAND_TIMEOUT_S) as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """A connection in a transaction, committed at the end of the block. Raises StoreError."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def ping(self) -> None:
+        """Ask something trivial. Raises StoreError."""
+        async with self.connection() as connection:
+            await connection.execute("select 1")
+
+
+@contextlib.contextmanager
+def store_errors() -> Any:
+    """Turn faults of the driver into ours; mistakes in SQL stay what they are, defects."""
+    try:
+        yield
+    except (
+        OSError,
+        TimeoutError,
+        asyncpg.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InsufficientResourcesError,
+        asyncpg.CannotConnectNowError,
+        asyncpg.SystemError,
+    ) as error:
+        raise StoreError(f"PostgreSQL: {error or type(error).__name__}") from error
+
+
+async def _prepare_connection(connection: Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: msgspec.json.encode(value).decode(),
+        decoder=msgspec.json.decode,
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_database(dsn: str, *, connections_max: int) -> AsyncIterator[Database]:
+    """An open pool.
+
+    Raises: EngineError if PostgreSQL cannot be reached or refuses the login.
+    """
+    try:
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=connections_max,
+            init=_prepare_connection,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings={"application_name": "matrixhub", "timezone": "UTC"},
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise EngineError(f"PostgreSQL cannot be reached: {error or type(error).__name__}") from error
+    try:
+        yield Database(pool, dsn)
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), 5)
+        except TimeoutError:
+            pool.terminate()
+
+
+async def migrate(database: Database, observe: Observe) -> list[str]:
+    """Bring the schema up to date, under a lock, and say which migrations were applied now.
+
+    Safe to repeat and to run in several processes at once. Raises StoreError.
+    """
+    applied: list[str] = []
+    async with database.transaction() as connection:
+        await connection.execute("select pg_advisory_xact_lock($1)", MIGRATION_LOCK)
+        await connection.execute(
+            "create table if not exists schema_migrations"
+            " (name text primary key, applied_at timestamptz not null default now())"
+        )
+        done = {row["name"] for row in await connection.fetch("select name from schema_migrations")}
+        for name, statements in migration_files():
+            if name not in done:
+                await connection.execute(statements)
+                await connection.execute("insert into schema_migrations (name) values ($1)", name)
+                applied.append(name)
+    if applied:
+        observe(MigrationsApplied(names=", ".join(applied)))
+    return applied
+
+
+def migration_files() -> list[tuple[str, str]]:
+    """Name and text of every migration, in order."""
+    folder = files("matrixhub.store") / "migrations"
+    found = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
+    return [(entry.name, entry.read_text(encoding="utf-8")) for entry in sorted(found, key=lambda e: e.name)]
+
+
+async def listen(
+    database: Database, channel: str, heard: Callable[[], None], stop: asyncio.Event, observe: Observe
+) -> None:
+    """Call `heard` after every notification, and after every (re)connection because some may have been missed."""
+    while not stop.is_set():
+        try:
+            with store_errors():
+                connection = await asyncpg.connect(database.dsn, timeout=COMMAND_TIMEOUT_S)
+                try:
+                    lost = asyncio.Event()
+                    connection.add_termination_listener(lambda _c, lost=lost: lost.set())
+                    await connection.add_listener(channel, lambda *_: heard())
+                    heard()
+                    await _first(stop, lost)
+                finally:
+                    await connection.close(timeout=2)
+        except StoreError as error:
+            observe(StoreFailed(step=f"listen {channel}", error=error.message))
+        if not stop.is_set():
+            await asyncio.sleep(LISTEN_RETRY_S)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

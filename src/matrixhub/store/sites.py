@@ -1,0 +1,164 @@
+"""The places and device slots of a property, as a site file declares them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from matrixhub.model.errors import Conflict, NotFound
+from matrixhub.model.ids import PropertyId
+from matrixhub.model.site import Building, Level, Organisation, Property, Site, SiteChange, Slot, Zone
+from matrixhub.store.pool import Database
+from matrixhub.store.sql import load_statements
+
+SITE_CHANNEL = "matrixhub_site"
+"""Notified whenever slots or keys change, so that ingest loads them again."""
+
+_SQL = load_statements("sites.sql")
+
+
+async def require_property(database: Database, property_id: PropertyId) -> None:
+    """Raises: NotFound if there is no such property, StoreError."""
+    async with database.connection() as connection:
+        if not await connection.fetchval(_SQL["property_exists"], property_id):
+            raise NotFound(f"there is no property {property_id}; `matrixhub site show` lists them")
+
+
+async def list_properties(database: Database) -> Sequence[Mapping[str, Any]]:
+    """Every property with the number of its buildings and slots. Raises StoreError."""
+    async with database.connection() as connection:
+        return [dict(row) for row in await connection.fetch(_SQL["properties"])]
+
+
+async def read_site(database: Database, property_id: PropertyId) -> Site | None:
+    """What is declared of the property, or None. Raises StoreError."""
+    async with database.transaction() as connection:
+        return await _read_site(connection, property_id)
+
+
+async def all_slots(database: Database) -> Sequence[Slot]:
+    """The slots of every property: what ingest looks readings up in. Raises StoreError."""
+    async with database.connection() as connection:
+        return [Slot(**dict(row)) for row in await connection.fetch(_SQL["all_slots"])]
+
+
+async def apply_site(database: Database, site: Site, *, remove: bool) -> SiteChange:
+    """Make the property what the site says; what it no longer names is kept unless `remove`.
+
+    Applying the same site again changes nothing. Raises: Conflict if an id belongs to another property, StoreError.
+    """
+    property_id = site.property.id
+    async with database.transaction() as connection:
+        await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 1))", property_id)
+        before = await _read_site(connection, property_id)
+        await _refuse_foreign_ids(connection, site)
+        change = site_change(before, site, remove=remove)
+        if (
+            change.changed
+            or before is None
+            or (before.organisation, before.property)
+            != (
+                site.organisation,
+                site.property,
+            )
+        ):
+            await _save(connection, site)
+            if remove:
+                await _remove_others(connection, site)
+            await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)
+    return change
+
+
+def site_change(before: Site | None, after: Site, *, remove: bool) -> SiteChange:
+    """What applying would do, as counts."""
+    old = _things(before) if before else {}
+    new = _things(after)
+    same = sum(1 for key, thing in new.items() if old.get(key) == thing)
+    created = sum(1 for key in new if key not in old)
+    return SiteChange(
+        created=created,
+        unchanged=same,
+        updated=len(new) - same - created,
+        removed=sum(1 for key in old if key not in new) if remove else 0,
+    )
+
+
+def _things(site: Site) -> dict[tuple[str, str], object]:
+    groups: Iterable[Sequence[Building | Level | Zone | Slot]] = (
+        site.buildings,
+        site.levels,
+        site.zones,
+        site.slots,
+    )
+    return {(type(thing).__name__, thing.id): thing for group in groups for thing in group}
+
+
+async def _read_site(connection: Any, property_id: PropertyId) -> Site | None:
+    found = await connection.fetchrow(_SQL["property"], property_id)
+    if found is None:
+        return None
+
+    async def rows(statement: str, kind: Any) -> tuple[Any, ...]:
+        return tuple(kind(**dict(row)) for row in await connection.fetch(_SQL[statement], property_id))
+
+    return Site(
+        organisation=(await rows("organisation", Organisation))[0],
+        property=Property(**dict(found)),
+        buildings=await rows("buildings", Building),
+        levels=await rows("levels", Level),
+        zones=await rows("zones", Zone),
+        slots=await rows("slots", Slot),
+    )
+
+
+async def _refuse_foreign_ids(connection: Any, site: Site) -> None:
+    row = await connection.fetchrow(
+        _SQL["foreign_ids"],
+        [b.id for b in site.buildings],
+        [level.id for level in site.levels],
+        [z.id for z in site.zones],
+        [s.id for s in site.slots],
+        site.property.id,
+    )
+    if row is not None:
+        raise Conflict(f"{row['what']} {row['id']} belongs to property {row['property_id']} already")
+
+
+async def _save(connection: Any, site: Site) -> None:
+    await connection.execute(_SQL["save_organisation"], site.organisation.id, site.organisation.name)
+    await connection.execute(_SQL["save_property"], site.property.id, site.property.organisation_id, site.property.name)
+    await connection.executemany(
+        _SQL["save_building"], [(b.id, b.property_id, b.name, b.time_zone) for b in site.buildings]
+    )
+    await connection.executemany(_SQL["save_level"], [(x.id, x.building_id, x.name) for x in site.levels])
+    await connection.executemany(
+        _SQL["save_zone"], [(z.id, z.building_id, z.level_id, z.name, z.category) for z in site.zones]
+    )
+    await connection.executemany(
+        _SQL["save_slot"],
+        [
+            (
+                s.id,
+                s.property_id,
+                s.building_id,
+                s.zone_id,
+                s.devtype,
+                s.name,
+                s.hardware_id,
+                s.sub_type,
+                dict(s.parameters),
+                ordinal,
+            )
+            for ordinal, s in enumerate(site.slots)
+        ],
+    )
+
+
+async def _remove_others(connection: Any, site: Site) -> None:
+    for statement, kept in (
+        ("remove_slots", site.slots),
+        ("remove_zones", site.zones),
+        ("remove_levels", site.levels),
+        ("remove_buildings", site.buildings),
+    ):
+        await connection.execute(_SQL[statement], site.property.id, [thing.id for thing in kept])

@@ -1,0 +1,90 @@
+-- Places and device slots.
+
+-- name: property_exists
+select true from properties where id = $1;
+
+-- name: properties
+select p.id, p.name, p.organisation_id, o.name as organisation_name,
+  (select count(*) from buildings b where b.property_id = p.id) as buildings,
+  (select count(*) from slots s where s.property_id = p.id) as slots
+from properties p join organisations o on o.id = p.organisation_id order by p.id;
+
+-- name: organisation
+select id, name from organisations where id = (select organisation_id from properties where id = $1);
+
+-- name: property
+select id, organisation_id, name from properties where id = $1;
+
+-- name: buildings
+select id, property_id, name, time_zone from buildings where property_id = $1 order by id;
+
+-- name: levels
+select l.id, l.building_id, l.name from levels l join buildings b on b.id = l.building_id
+where b.property_id = $1 order by l.id;
+
+-- name: zones
+select z.id, z.building_id, z.level_id, z.name, z.category from zones z join buildings b on b.id = z.building_id
+where b.property_id = $1 order by z.id;
+
+-- name: slots
+select s.id, s.property_id, s.building_id, s.zone_id, s.devtype, s.name, b.time_zone, s.hardware_id, s.sub_type,
+  s.parameters
+from slots s join buildings b on b.id = s.building_id where s.property_id = $1 order by s.ordinal, s.id;
+
+-- name: all_slots
+select s.id, s.property_id, s.building_id, s.zone_id, s.devtype, s.name, b.time_zone, s.hardware_id, s.sub_type,
+  s.parameters
+from slots s join buildings b on b.id = s.building_id;
+
+-- name: save_organisation
+insert into organisations (id, name) values ($1, $2) on conflict (id) do update set name = excluded.name;
+
+-- name: save_property
+insert into properties (id, organisation_id, name) values ($1, $2, $3)
+on conflict (id) do update set organisation_id = excluded.organisation_id, name = excluded.name;
+
+-- name: save_building
+insert into buildings (id, property_id, name, time_zone) values ($1, $2, $3, $4)
+on conflict (id) do update set name = excluded.name, time_zone = excluded.time_zone
+where buildings.property_id = excluded.property_id;
+
+-- name: save_level
+insert into levels (id, building_id, name) values ($1, $2, $3)
+on conflict (id) do update set building_id = excluded.building_id, name = excluded.name;
+
+-- name: save_zone
+insert into zones (id, building_id, level_id, name, category) values ($1, $2, $3, $4, $5)
+on conflict (id) do update set building_id = excluded.building_id, level_id = excluded.level_id,
+  name = excluded.name, category = excluded.category;
+
+-- name: save_slot
+insert into slots (id, property_id, building_id, zone_id, devtype, name, hardware_id, sub_type, parameters, ordinal)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+on conflict (id) do update set building_id = excluded.building_id, zone_id = excluded.zone_id,
+  devtype = excluded.devtype, name = excluded.name, hardware_id = excluded.hardware_id,
+  sub_type = excluded.sub_type, parameters = excluded.parameters, ordinal = excluded.ordinal
+where slots.property_id = excluded.property_id;
+
+-- name: foreign_ids
+select 'building' as what, id, property_id from buildings where id = any($1) and property_id <> $5
+union all
+select 'level', l.id, b.property_id from levels l join buildings b on b.id = l.building_id
+  where l.id = any($2) and b.property_id <> $5
+union all
+select 'zone', z.id, b.property_id from zones z join buildings b on b.id = z.building_id
+  where z.id = any($3) and b.property_id <> $5
+union all
+select 'slot', id, property_id from slots where id = any($4) and property_id <> $5
+limit 1;
+
+-- name: remove_slots
+delete from slots where property_id = $1 and not id = any($2);
+
+-- name: remove_zones
+delete from zones z using buildings b where b.id = z.building_id and b.property_id = $1 and not z.id = any($2);
+
+-- name: remove_levels
+delete from levels l using buildings b where b.id = l.building_id and b.property_id = $1 and not l.id = any($2);
+
+-- name: remove_buildings
+delete from buildings where property_id = $1 and not id = any($2);

@@ -1,0 +1,389 @@
+"""A customer's web service to try with: a real HTTPS endpoint that keeps books and can misbehave on request.
+
+It knows nothing of the hub's own code: what a push looks like is checked anew here.
+Source: docs/contract/data-push.md §1, §3.1, §5
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import errno
+import hmac
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+from types import TracebackType
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+
+from matrixhub.model.errors import PortInUse
+from matrixhub.testing.ledger import Ledger, NotAReading
+from matrixhub.testing.tls import LOCAL_NAMES, LocalAuthority
+
+BODY_BYTES_MAX = 64 * 1024 * 1024
+REQUESTS_KEPT = 1_000
+VIOLATIONS_KEPT = 100
+
+_READ_BUFFER_BYTES = 1024 * 1024
+_SHUTDOWN_S = 1.0
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""SO_LINGER on with 0 seconds: closing the socket sends RST instead of FIN."""
+
+_BODY = msgspec.json.Decoder(list[str])
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Take the readings and say so with a 2xx."""
+
+    status: int = 204
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.status <= 299:
+            raise ValueError(f"{self.status} is not a 2xx; use Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Take nothing and answer with something else than 2xx, such as `Answer(429, {"Retry-After": "2"})`."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+
+    def __post_init__(self) -> None:
+        if not 300 <= self.status <= 599:
+            raise ValueError(f"{self.status} is not 3xx, 4xx or 5xx; use Accept for a 2xx")
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Take nothing and stay silent for so long, then answer 503; ends earlier with the connection."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CloseMidResponse:
+    """Take the readings, send a part of the answer, then abort the connection.
+
+    Cut in its `head` no client can know the status; cut in its `body` a client may be content with the 200 it has read.
+    """
+
+    cut_in: Literal["head", "body"] = "head"
+
+
+@dataclass(frozen=True, slots=True)
+class ResetBeforeAnswer:
+    """Take nothing and reset the connection (TCP RST) once the request is read."""
+
+
+Behaviour = Accept | Answer | Hang | CloseMidResponse | ResetBeforeAnswer
+
+_CUT_ANSWERS = {
+    "head": b"HTTP/1.1 204 No Content\r\nDate: ",
+    "body": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceivedRequest:
+    """A request that was read in full. `status` is 0 where no whole answer was given; sizes are after decompression.
+
+    `headers` are looked up without regard to case.
+    """
+
+    at_ms: float
+    path: str
+    headers: Mapping[str, str]
+    size_bytes: int
+    items: int
+    status: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Violation:
+    """A request that is not a push as the contract has it; it was answered with 422."""
+
+    request_id: str
+    reason: str
+
+
+class HttpsReceiver:
+    """An HTTPS endpoint that is up between entering and leaving its context.
+
+    `ledger` holds what was taken, `rejected` what was read but not taken. A request that a client breaks off before its
+    end is in neither. Every path and POST only; requests of several connections are served side by side.
+    """
+
+    def __init__(
+        self,
+        *,
+        authority: LocalAuthority | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        name: str = "",
+        basic: tuple[str, str] | None = None,
+        behaviour: Behaviour = Accept(),
+        on_items: Callable[[str, Sequence[str]], None] | None = None,
+        now_ms: Callable[[], float] = lambda: time.time() * 1000,
+    ) -> None:
+        """Not up yet: enter its context.
+
+        Shape:  port 0 takes a free one; name is the host name of `url` where it differs from the address listened on;
+                basic is user and password; on_items is called with the request id and readings of every request taken.
+        """
+        self.authority = authority or LocalAuthority()
+        self.ledger = Ledger()
+        self.rejected = Ledger()
+        self.requests: deque[ReceivedRequest] = deque(maxlen=REQUESTS_KEPT)
+        self.violations: deque[Violation] = deque(maxlen=VIOLATIONS_KEPT)
+        self.violations_total = 0
+        self.unauthorised_total = 0
+        self._host, self._port, self._name = host, port, name or _reachable(host)
+        self._basic = basic
+        self._behaviour = behaviour
+        self._behaviour_left: int | None = None
+        self._accept = behaviour if isinstance(behaviour, Accept) else Accept()
+        self._on_items, self._now_ms = on_items, now_ms
+        self._context = self.authority.server_context(*dict.fromkeys((*LOCAL_NAMES, self._name)))
+        self._changed = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Where to push to."""
+        return f"https://{_bracketed(self._name)}:{self._port}/readings"
+
+    @property
+    def ca_pem(self) -> str:
+        """The certificate a client must trust, in PEM."""
+        return self.authority.ca_pem
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What happens to the next request."""
+        return self._behaviour
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether connections are taken now."""
+        return self._server is not None
+
+    def behave(self, behaviour: Behaviour, *, requests: int | None = None) -> None:
+        """Treat requests like this from now on, or only the next so many and accept again after them.
+
+        Requests that are refused with 401 or 422 do not count.
+        """
+        if requests is not None and requests < 1:
+            raise ValueError("requests is 1 or more, or None")
+        self._behaviour, self._behaviour_left = behaviour, requests
+
+    async def start_listening(self) -> None:
+        """Take connections, on the same port as before if there was one; nothing happens if it does already.
+
+        Raises: PortInUse if another program has the port.
+        """
+        if self._server is not None:
+            return
+        if self._runner is None or self._runner.server is None:
+            raise RuntimeError("the receiver is not entered")
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                self._runner.server, self._host, self._port, ssl=self._context, backlog=1024
+            )
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise PortInUse(f"port {self._port} on {self._host} is in use by another program") from error
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def stop_listening(self) -> None:
+        """Be gone: refuse connections and abort those there are, in whatever state. `start_listening` ends it."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        if self._runner is not None and self._runner.server is not None:
+            for connection in self._runner.server.connections:
+                _reset(connection.transport)
+
+    async def wait_until(self, condition: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
+        """Wait until the condition holds, which is asked after every request.
+
+        Raises: TimeoutError.
+
+        Use:    `await receiver.wait_until(lambda: receiver.ledger.summary().distinct >= 500)`
+        """
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                await self._changed.wait()
+
+    async def __aenter__(self) -> HttpsReceiver:
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app.router.add_post("/{path:.*}", self._receive)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=_SHUTDOWN_S,
+            read_bufsize=_READ_BUFFER_BYTES,
+        )
+        await self._runner.setup()
+        try:
+            await self.start_listening()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop_listening()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _receive(self, request: web.Request) -> web.StreamResponse:
+        if not self.is_listening:
+            # The connection was still in its TLS handshake when the outage began.
+            return _gone(request)
+        try:
+            body = await request.read()
+        except web.RequestPayloadError as error:
+            return self._violated(request, b"", f"the body cannot be read: {error}")
+        now_ms = self._now_ms()
+        if self._basic is not None and not _is_authorised(request.headers.get("Authorization", ""), self._basic):
+            self.unauthorised_total += 1
+            self._keep(request, now_ms, body, items=0, status=401)
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="matrixhub receive"'})
+        behaviour = self._behaviour
+        taken = isinstance(behaviour, Accept | CloseMidResponse)
+        try:
+            items = _items(request, body)
+            request_id = request.headers["X-Request-Id"]
+            (self.ledger if taken else self.rejected).record(request_id, items, now_ms)
+        except (_NotAPush, NotAReading) as error:
+            return self._violated(request, body, str(error))
+        self._count_down()
+        if taken and self._on_items is not None:
+            self._on_items(request_id, items)
+        status = behaviour.status if isinstance(behaviour, Accept | Answer) else 0
+        self._keep(request, now_ms, body, items=len(items), status=status)
+        return await _respond(behaviour, request)
+
+    def _count_down(self) -> None:
+        if self._behaviour_left is not None:
+            self._behaviour_left -= 1
+            if self._behaviour_left == 0:
+                self._behaviour, self._behaviour_left = self._accept, None
+
+    def _violated(self, request: web.Request, body: bytes, reason: str) -> web.Response:
+        self.violations.append(Violation(request_id=request.headers.get("X-Request-Id", ""), reason=reason))
+        self.violations_total += 1
+        self._keep(request, self._now_ms(), body, items=0, status=422)
+        return web.Response(status=422, text=reason)
+
+    def _keep(self, request: web.Request, at_ms: float, body: bytes, *, items: int, status: int) -> None:
+        self.requests.append(
+            ReceivedRequest(
+                at_ms=at_ms,
+                path=request.path,
+                headers=request.headers,
+                size_bytes=len(body),
+                items=items,
+                status=status,
+            )
+        )
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class _NotAPush(Exception):
+    """The request is not a push as the contract has it."""
+
+
+def _items(request: web.Request, body: bytes) -> list[str]:
+    """The JSON texts in the body. Raises: _NotAPush."""
+    if request.content_type != "application/json":
+        raise _NotAPush(f"Content-Type is {request.headers.get('Content-Type', 'missing')}, not application/json")
+    if (request.charset or "utf-8").lower() != "utf-8":
+        raise _NotAPush(f"the charset is {request.charset}, not utf-8")
+    if not request.headers.get("X-Request-Id"):
+        raise _NotAPush("X-Request-Id is missing")
+    try:
+        items = _BODY.decode(body)
+    except UnicodeDecodeError as error:
+        raise _NotAPush(f"the body is not UTF-8: {error}") from error
+    except msgspec.DecodeError as error:
+        raise _NotAPush(f"the body is not a JSON array of strings: {error}") from error
+    if not items:
+        raise _NotAPush("the batch is empty")
+    return items
+
+
+def _is_authorised(header: str, basic: tuple[str, str]) -> bool:
+    """Whether the header is HTTP Basic with this user and password. Source: RFC 7617"""
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "basic":
+        return False
+    try:
+        given = base64.b64decode(token.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return hmac.compare_digest(given, ":".join(basic).encode())
+
+
+async def _respond(behaviour: Behaviour, request: web.Request) -> web.StreamResponse:
+    match behaviour:
+        case Accept(status):
+            return web.Response(status=status)
+        case Answer(status, headers, body):
+            return web.Response(status=status, headers=headers, text=body)
+        case Hang(seconds):
+            await asyncio.sleep(seconds)
+            return web.Response(status=503)
+        case CloseMidResponse(cut_in):
+            if request.transport is not None:
+                request.transport.write(_CUT_ANSWERS[cut_in])
+                request.transport.abort()
+            return web.Response(status=503)
+        case ResetBeforeAnswer():
+            return _gone(request)
+
+
+def _gone(request: web.Request) -> web.Response:
+    """Reset the connection; what is returned goes nowhere."""
+    _reset(request.transport)
+    return web.Response(status=503)
+
+
+def _reset(transport: asyncio.Transport | None) -> None:
+    if transport is None:
+        return
+    peer = transport.get_extra_info("socket")
+    if peer is not None:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    transport.abort()
+
+
+def _reachable(host: str) -> str:
+    """A name under which this machine reaches what listens there."""
+    return "localhost" if host in {"", "0.0.0.0", "::"} else host
+
+
+def _bracketed(host: str) -> str:
+    try:
+        return f"[{host}]" if isinstance(ip_address(host), IPv6Address) else host
+    except ValueError:
+        return host
