@@ -23,17 +23,6 @@ async def rung_by(stop: asyncio.Event, bell: asyncio.Event) -> AsyncIterator[Non
         ringing.cancel()
 
 
-async def wait_rung(bell: asyncio.Event, timeout_s: float) -> bool:
-    """Wait for the bell for at most that long, and clear it; whether it rang."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await bell.wait()
-    except TimeoutError:
-        return False
-    bell.clear()
-    return True
-
-
 async def until_stopped(work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
     """Do work that never ends by itself, until stop."""
     working = asyncio.ensure_future(work())
@@ -61,3 +50,10 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+
+    async def wait(self, event: asyncio.Event, timeout_s: float) -> bool:
+        """Wait for the event for at most so long; whether it is set."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
+        return event.is_set()

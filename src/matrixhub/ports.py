@@ -6,6 +6,7 @@ Each interface has one real adapter (`bus`, `store`, `deliveries.destinations`) 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -176,4 +177,8 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+        ...
+
+    async def wait(self, event: asyncio.Event, timeout_s: float) -> bool:
+        """Wait for the event for at most so long; whether it is set."""
         ...

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from litestar import Litestar, MediaType, Response, get
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 
 from matrixhub import __version__
 from matrixhub.ingest import IngestApp
@@ -48,7 +49,9 @@ def make_app(
 
     pages: Any = Litestar(
         route_handlers=[live, ready, prometheus],
-        openapi_config=OpenAPIConfig(title="Matrix Hub", version=__version__, path="/hub/v1/openapi"),
+        openapi_config=OpenAPIConfig(
+            title="Matrix Hub", version=__version__, path="/hub/v1/openapi", render_plugins=[JsonRenderPlugin()]
+        ),
         logging_config=None,
     )
 

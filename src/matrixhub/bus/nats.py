@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 import msgspec
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -30,6 +29,7 @@ ITEMS_HEADER = "Matrix-Items"
 ORIGIN_HEADER = "Matrix-Origin"
 ID_HEADER = "Nats-Msg-Id"
 
+CONNECT_WAIT_S = 10.0
 ANSWER_WAIT_S = 2.0
 RETRY_WAIT_S = 0.2
 FOLLOW_MESSAGES = 512
@@ -118,9 +118,11 @@ class NatsBus:
         """Whether there is a connection right now."""
         return bool(self._client.is_connected)
 
-    async def start(self) -> None:
-        """Make sure the stream exists as configured. Raises BusError."""
+    async def start(self, *, create: bool) -> None:
+        """Listen for answers and, with `create`, make sure the stream exists as configured. Raises BusError."""
         await self._replies.start()
+        if not create:
+            return
         config = self._stream_config()
         answer = await self._request(f"$JS.API.STREAM.CREATE.{self._stream}", config)
         if answer.get("error", {}).get("err_code") == 10058:  # it exists with other settings
@@ -462,8 +464,9 @@ async def open_bus(
     *,
     stream: str = SENSORS_STREAM,
     subjects: str = SENSORS_SUBJECTS,
+    create: bool = True,
 ) -> AsyncIterator[NatsBus]:
-    """A connected bus whose stream exists.
+    """A connected bus. With `create`, its stream exists from here on and is as the settings say.
 
     Raises: EngineError if NATS cannot be reached, BusError if it refuses the stream.
     """
@@ -479,27 +482,30 @@ async def open_bus(
     async def failed(_error: Exception) -> None:
         """Faults of a connection show as a disconnection, those of a request in its answer."""
 
+    client = Client()
     try:
-        client = await nats.connect(
-            url,
-            name="matrixhub",
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=0.1,
-            connect_timeout=3,
-            ping_interval=5,
-            disconnected_cb=disconnected,
-            reconnected_cb=reconnected,
-            error_cb=failed,
-            pending_size=64 * 1024 * 1024,
-            allow_reconnect=True,
-        )
+        async with asyncio.timeout(CONNECT_WAIT_S):  # the client itself would go on trying for ever
+            await client.connect(
+                url,
+                name="matrixhub",
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.1,  # type: ignore[arg-type] # seconds; a fraction works
+                connect_timeout=3,
+                ping_interval=5,
+                disconnected_cb=disconnected,
+                reconnected_cb=reconnected,
+                error_cb=failed,
+                pending_size=64 * 1024 * 1024,
+                allow_reconnect=True,
+            )
     except (OSError, nats.errors.Error, TimeoutError) as error:
+        await client.close()
         raise EngineError(
             f"NATS at {url.rpartition('@')[2]} cannot be reached: {error or type(error).__name__}"
         ) from error
     try:
         bus = NatsBus(client, settings, observe, stream=stream, subjects=subjects)
-        await bus.start()
+        await bus.start(create=create)
         yield bus
     finally:
         closing = True

@@ -156,7 +156,9 @@ async def _stage(settings: Settings, info: HubInfo, began: float) -> AsyncIterat
     sealer = Sealer(endpoints.master_key)
     async with contextlib.AsyncExitStack() as resources:
         database = await resources.enter_async_context(open_database(endpoints.postgres_dsn, connections_max=2))
-        bus = await resources.enter_async_context(open_bus(endpoints.nats_url, stream_settings(settings), ignore))
+        bus = await resources.enter_async_context(
+            open_bus(endpoints.nats_url, stream_settings(settings), ignore, create=False)
+        )
         receiver = await resources.enter_async_context(HttpsReceiver(basic=("demo", "d3mo pass")))
         await apply_site(database, site, remove=False)
         subscription = await create_subscription(

@@ -189,7 +189,7 @@ def _external(settings: Settings, path: Path) -> list[Finding]:
         endpoints = find_endpoints(settings, path)
         async with open_database(endpoints.postgres_dsn, connections_max=1) as database:
             await database.ping()
-        async with open_bus(endpoints.nats_url, stream_settings(settings), ignore) as bus:
+        async with open_bus(endpoints.nats_url, stream_settings(settings), ignore, create=False) as bus:
             await bus.bounds()
 
     try:

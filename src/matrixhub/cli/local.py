@@ -82,7 +82,7 @@ async def open_operator_bus(data: Path | None) -> AsyncIterator[NatsBus]:
     """The stream of the hub. Raises HubNotRunning, EngineError, ConfigurationError, BusError."""
     settings = settings_for(data)
     endpoints = find_endpoints(settings, data_directory(settings))
-    async with open_bus(endpoints.nats_url, stream_settings(settings), ignore) as bus:
+    async with open_bus(endpoints.nats_url, stream_settings(settings), ignore, create=False) as bus:
         yield bus
 
 

@@ -18,11 +18,10 @@ import msgspec
 from matrixhub.deliveries.feed import Feed
 from matrixhub.deliveries.plan import Batch, Piece, cut_batch, open_message, request_id, retry_delay_s
 from matrixhub.deliveries.positions import Positions
-from matrixhub.lifecycle import wait_rung
 from matrixhub.model.errors import BusError, DeliveryError, DestinationRefused, LeaseLost
 from matrixhub.model.subscription import Lease, Position
 from matrixhub.observe import Delivered, DeliveryFailed, MessageUnreadable, Observe
-from matrixhub.ports import Advance, Bus, Push, Sender
+from matrixhub.ports import Advance, Bus, Clock, Push, Sender
 
 BUS_RETRY_S = 0.5
 RETRY_AFTER_MAX_S = 86_400.0
@@ -46,6 +45,7 @@ class Carrier:
         bus: Bus,
         sender: Sender,
         positions: Positions,
+        clock: Clock,
         retry: RetryRules,
         observe: Observe,
         lease_holds: Callable[[], bool],
@@ -55,6 +55,7 @@ class Carrier:
         self._bus = bus
         self._sender = sender
         self._positions = positions
+        self._clock = clock
         self._retry = retry
         self._observe = observe
         self._lease_holds = lease_holds
@@ -113,7 +114,7 @@ class Carrier:
             await self.feed.fill(self._bus)
         except BusError:
             # NATS is away, which its connection reports; the place in the stream is kept, so waiting loses nothing.
-            await wait_rung(self._halted, BUS_RETRY_S)
+            await self._clock.wait(self._halted, BUS_RETRY_S)
             return False
         return self.feed.waiting()
 
@@ -167,8 +168,7 @@ class Carrier:
                     )
                 )
                 await self._save(None, sending_to=batch.end, attempts_failed=1, last_error=error.message)
-                if await wait_rung(self._halted, delay):
-                    self._halted.set()
+                if await self._clock.wait(self._halted, delay):
                     return False
                 continue
             self._observe(

@@ -7,7 +7,7 @@ import asyncio
 from matrixhub.lifecycle import rung_by
 from matrixhub.model.errors import LeaseLost, StoreError
 from matrixhub.observe import Observe, StoreFailed
-from matrixhub.ports import Advance, Leases
+from matrixhub.ports import Advance, Clock, Leases
 
 GROUP_MAX = 2_000
 RETRY_S = 0.2
@@ -16,8 +16,9 @@ RETRY_S = 0.2
 class Positions:
     """The one writer of a worker's positions."""
 
-    def __init__(self, leases: Leases, observe: Observe) -> None:
+    def __init__(self, leases: Leases, clock: Clock, observe: Observe) -> None:
         self._leases = leases
+        self._clock = clock
         self._observe = observe
         self._waiting: list[tuple[Advance, asyncio.Future[None]]] = []
         self._bell = asyncio.Event()
@@ -45,7 +46,7 @@ class Positions:
                 held = await self._leases.advance([step for step, _ in group])
             except StoreError as error:
                 self._observe(StoreFailed(step="save positions", error=error.message))
-                await asyncio.sleep(RETRY_S)
+                await self._clock.sleep(RETRY_S)
                 group = [entry for entry in group if not entry[1].done()]
                 continue
             for step, saved in group:

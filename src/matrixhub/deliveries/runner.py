@@ -14,7 +14,7 @@ from matrixhub.bus.subjects import subject_property
 from matrixhub.deliveries.carrier import Carrier, RetryRules
 from matrixhub.deliveries.feed import Feed
 from matrixhub.deliveries.positions import Positions
-from matrixhub.lifecycle import rung_by, wait_rung
+from matrixhub.lifecycle import rung_by
 from matrixhub.model.errors import BusError, LeaseLost, StoreError
 from matrixhub.model.ids import PropertyId, SubscriptionId, WorkerId, subject_token
 from matrixhub.model.subscription import Lease
@@ -70,7 +70,7 @@ class Worker:
         self._sender = sender
         self._clock = clock
         self._observe = observe
-        self._positions = Positions(leases, observe)
+        self._positions = Positions(leases, clock, observe)
         self._running: dict[SubscriptionId, Running] = {}
         self._by_property: dict[str, list[Feed]] = {}
         self._bell = asyncio.Event()
@@ -129,7 +129,8 @@ class Worker:
         await self._step_leases(carriers, first=True)
         async with rung_by(stop, self._bell):
             while not stop.is_set():
-                rung = await wait_rung(self._bell, self._settings.lease_s / 4)
+                rung = await self._clock.wait(self._bell, self._settings.lease_s / 4)
+                self._bell.clear()
                 if not stop.is_set():
                     await self._step_leases(carriers, first=rung)
 
@@ -191,6 +192,7 @@ class Worker:
             self._bus,
             self._sender,
             self._positions,
+            self._clock,
             self._settings.retry,
             self._observe,
             lambda: self._clock.monotonic() < self._lease_until,

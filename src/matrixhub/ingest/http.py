@@ -15,7 +15,7 @@ from matrixhub.config import Ingest
 from matrixhub.ingest.accept import Acceptor, Receipt
 from matrixhub.ingest.body import parse_items, unpack
 from matrixhub.ingest.registry import Registry
-from matrixhub.model.errors import BodyTooLarge, MatrixHubError
+from matrixhub.model.errors import BodyTooLarge, MatrixHubError, WrongMethod
 from matrixhub.observe import Observe, RequestIngested
 
 Scope = MutableMapping[str, Any]
@@ -67,6 +67,8 @@ class IngestApp:
 
     async def _take(self, scope: Scope, receive: Receive) -> Receipt:
         """Read and store the readings. Raises: RequestError, ClientGone."""
+        if scope["method"] != "POST":
+            raise WrongMethod
         headers = dict(scope["headers"])
         sender = self._registry.authenticate(headers.get(b"authorization", b"").decode("latin-1"))
         packed = await _read_body(receive, headers, self._limits.body_bytes_max)
@@ -81,6 +83,8 @@ def problem(error: MatrixHubError) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     headers = [(b"content-type", b"application/problem+json")]
     if error.status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="matrixhub"'))
+    if error.status == 405:
+        headers.append((b"allow", b"POST"))
     if error.retry_helps:
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     document = {

@@ -14,6 +14,7 @@ from matrixhub.model.site import Slot
 from matrixhub.observe import Observe, SlotsLoaded, StoreFailed
 
 RELOAD_RETRY_S = 0.5
+PAUSE_EVERY = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +33,8 @@ class Registry:
     digest: Callable[[str], bytes]
     observe: Observe
     slots: Mapping[str, SlotPlan] = field(default_factory=dict)
+    _planned: dict[str, tuple[Slot, SlotPlan]] = field(default_factory=dict)
+    _calendars: dict[tuple[str, bool], Callable[[int], bytes]] = field(default_factory=dict)
     _keys: Mapping[bytes, PropertyId | None] = field(default_factory=dict)
     _numbers: dict[tuple[str, str], int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -39,8 +42,16 @@ class Registry:
     async def reload(self) -> None:
         """Load slots and keys. Raises StoreError."""
         keys, slots = await self.load_keys(), await self.load_slots()
-        calendars: dict[tuple[str, bool], Callable[[int], bytes]] = {}
-        self.slots = {slot.id: plan_slot(slot, self._number(slot), calendars) for slot in slots}
+        planned: dict[str, tuple[Slot, SlotPlan]] = {}
+        for index, slot in enumerate(slots):
+            known = self._planned.get(slot.id)
+            if known is None or known[0] != slot:
+                known = slot, plan_slot(slot, self._number(slot), self._calendars)
+            planned[slot.id] = known
+            if index % PAUSE_EVERY == 0:
+                await asyncio.sleep(0)  # a hundred thousand slots take a while; readings of known slots go on
+        self._planned = planned
+        self.slots = {slot_id: plan for slot_id, (_, plan) in planned.items()}
         self._keys = keys
         self.observe(SlotsLoaded(slots=len(slots), keys=len(keys)))
 

@@ -166,6 +166,13 @@ class InvalidValue(RequestError):
     status = 422
 
 
+class WrongMethod(RequestError):
+    """Readings are sent with POST."""
+
+    code = "MH-R011"
+    status = 405
+
+
 class ItemRefused(MatrixHubError):
     """A reading cannot be taken."""
 

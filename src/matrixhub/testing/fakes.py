@@ -1,0 +1,185 @@
+"""Doubles of the other ports, for unit tests: a clock that tests own, leases in memory, a scripted sender."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from matrixhub.model.errors import DeliveryError, StoreError
+from matrixhub.model.ids import SubscriptionId, WorkerId
+from matrixhub.model.subscription import Lease
+from matrixhub.ports import Advance, Push, Sent
+
+
+class FakeClock:
+    """The port `Clock`; time passes only when `advance` says so."""
+
+    def __init__(self, now_ms: int = 1_710_029_109_417) -> None:
+        self._start_ms = now_ms
+        self._elapsed_s = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._number = 0
+
+    def now_ms(self) -> int:
+        """The instant, in epoch milliseconds."""
+        return self._start_ms + round(self._elapsed_s * 1000)
+
+    def monotonic(self) -> float:
+        """Seconds since the clock was made."""
+        return self._elapsed_s
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until `advance` has moved so far."""
+        self._number += 1
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._elapsed_s + seconds, self._number, woken))
+        await woken
+
+    async def wait(self, event: asyncio.Event, timeout_s: float) -> bool:
+        """Wait for the event until `advance` has moved so far."""
+        sleeping = asyncio.ensure_future(self.sleep(timeout_s))
+        waiting = asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait({sleeping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            waiting.cancel()
+        return event.is_set()
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, waking sleepers in order, and let what they do happen."""
+        until = self._elapsed_s + seconds
+        while self._sleepers and self._sleepers[0][0] <= until:
+            self._elapsed_s, _, woken = heapq.heappop(self._sleepers)
+            if not woken.done():
+                woken.set_result(None)
+            await settle()
+        self._elapsed_s = until
+        await settle()
+
+
+async def settle(rounds: int = 50) -> None:
+    """Let every task that can go on do so."""
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+
+
+@dataclass(slots=True)
+class MemoryLeases:
+    """The port `Leases` in memory, with the same rules for fences and shares."""
+
+    monotonic: Callable[[], float]
+    leases: dict[SubscriptionId, Lease] = field(default_factory=dict)
+    owners: dict[SubscriptionId, WorkerId | None] = field(default_factory=dict)
+    workers: dict[WorkerId, float] = field(default_factory=dict)
+    down: bool = False
+    steps: list[Advance] = field(default_factory=list)
+
+    def add(self, lease: Lease) -> None:
+        """Make a subscription known; it is free."""
+        self.leases[lease.subscription.id] = lease
+        self.owners[lease.subscription.id] = None
+
+    async def heartbeat(self, worker: WorkerId, lease_s: float) -> None:
+        """Say that the worker lives. See `Leases.heartbeat`."""
+        self._require_up()
+        self.workers[worker] = self.monotonic() + lease_s
+
+    async def claim(self, worker: WorkerId, owned: int) -> Sequence[Lease]:
+        """Take over free subscriptions up to the fair share. See `Leases.claim`."""
+        share = await self.fair_share()
+        taken: list[Lease] = []
+        for subscription_id, lease in sorted(self.leases.items()):
+            if owned + len(taken) >= share:
+                break
+            owner = self.owners[subscription_id]
+            free = owner is None or self.workers.get(owner, float("-inf")) <= self.monotonic()
+            if free and lease.subscription.state == "active":
+                self.owners[subscription_id] = worker
+                self.leases[subscription_id] = replace(lease, worker=worker, fence=lease.fence + 1)
+                taken.append(self.leases[subscription_id])
+        return taken
+
+    async def owned(self, worker: WorkerId) -> Sequence[Lease]:
+        """What the worker owns. See `Leases.owned`."""
+        self._require_up()
+        return [
+            lease
+            for subscription_id, lease in self.leases.items()
+            if self.owners[subscription_id] == worker and lease.subscription.state == "active"
+        ]
+
+    async def fair_share(self) -> int:
+        """What a worker should own at most. See `Leases.fair_share`."""
+        self._require_up()
+        active = sum(1 for lease in self.leases.values() if lease.subscription.state == "active")
+        alive = sum(1 for until in self.workers.values() if until > self.monotonic())
+        return -(-active // max(1, alive))
+
+    async def release(self, worker: WorkerId, subscriptions: Sequence[SubscriptionId]) -> None:
+        """Give subscriptions back. See `Leases.release`."""
+        self._require_up()
+        for subscription_id in subscriptions:
+            if self.owners.get(subscription_id) == worker:
+                self.owners[subscription_id] = None
+
+    async def retire(self, worker: WorkerId) -> None:
+        """Give everything back. See `Leases.retire`."""
+        await self.release(worker, list(self.leases))
+        self.workers.pop(worker, None)
+
+    async def advance(self, steps: Sequence[Advance]) -> frozenset[SubscriptionId]:
+        """Save steps in one transaction. See `Leases.advance`."""
+        self._require_up()
+        held: set[SubscriptionId] = set()
+        for step in steps:
+            lease = self.leases[step.subscription]
+            if self.owners[step.subscription] != step.worker or lease.fence != step.fence:
+                continue
+            held.add(step.subscription)
+            self.steps.append(step)
+            progress = lease.progress
+            fresh = step.position is not None and step.position != progress.position
+            self.leases[step.subscription] = replace(
+                lease,
+                progress=replace(
+                    progress,
+                    position=step.position or progress.position,
+                    sending_to=step.sending_to,
+                    delivered=progress.delivered + (step.delivered if fresh else 0),
+                    attempts_failed=progress.attempts_failed + step.attempts_failed,
+                    last_error="" if step.delivered else step.last_error or progress.last_error,
+                ),
+            )
+        return frozenset(held)
+
+    def _require_up(self) -> None:
+        if self.down:
+            raise StoreError
+
+
+class ScriptedSender:
+    """The port `Sender`: takes everything, unless `script` has an answer for the next attempt.
+
+    Shape: an entry of the script is an error to raise, or None to take the push.
+    """
+
+    def __init__(self) -> None:
+        self.script: list[DeliveryError | None] = []
+        self.attempts: list[Push] = []
+        self.taken: list[Push] = []
+        self.gate: asyncio.Event | None = None
+
+    async def send(self, push: Push) -> Sent:
+        """One attempt. See `Sender.send`."""
+        self.attempts.append(push)
+        if self.gate is not None:
+            await self.gate.wait()
+        await asyncio.sleep(0)
+        answer = self.script.pop(0) if self.script else None
+        if answer is not None:
+            raise answer
+        self.taken.append(push)
+        return Sent(204, 0.0)
