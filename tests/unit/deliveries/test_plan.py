@@ -80,9 +80,7 @@ def test_only_readings_of_wanted_zones_are_sent() -> None:
 
 
 def test_messages_without_a_wanted_zone_are_passed_over() -> None:
-    batch = cut_batch(
-        pieces(message(1, '{"InsID":"z2"}'), zones=frozenset({ZoneId("z1")})), START, BatchLimits()
-    )
+    batch = cut_batch(pieces(message(1, '{"InsID":"z2"}'), zones=frozenset({ZoneId("z1")})), START, BatchLimits())
     assert (batch.items, batch.end) == (0, Position(seq=2))
 
 
