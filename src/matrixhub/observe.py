@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+disable_created_metrics()  # a second series for each counter that nobody asked for
 
 Level = Literal["debug", "info", "warning", "error", ""]
 

@@ -39,7 +39,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Messages in stream order, and how many more match behind them."""
+    """Messages in stream order, and how many more match behind them; 0 is certain, another number may be too small."""
 
     messages: Sequence[Message]
     pending: int

@@ -234,7 +234,24 @@ class NatsBus:
                 await asyncio.wait_for(done, ANSWER_WAIT_S)
             except TimeoutError as error:
                 raise BusError("read: no answer in time") from error
+        if pending == 0:
+            next_seq = messages[-1].seq + 1 if messages else from_seq
+            pending = await self._pending_at_leader(subject, next_seq)
         return Page(messages, pending)
+
+    async def _pending_at_leader(self, subject: str, from_seq: int) -> int:
+        """1 if the leader of the stream has a matching message from the sequence on, else 0.
+
+        Any replica may answer a direct get, also one that lags, so its word that there is nothing more is not enough:
+        who believes it would miss what lies between its end and the leader's.
+        """
+        answer = await self._request(
+            f"$JS.API.STREAM.MSG.GET.{self._stream}", {"seq": max(1, from_seq), "next_by_subj": subject}
+        )
+        error = answer.get("error")
+        if error is not None and error.get("code") != 404:
+            raise BusError(f"read: {error.get('description')}")
+        return 0 if error is not None else 1
 
     async def follow(self, from_seq: int) -> AsyncIterator[Sequence[Message]]:
         """Every message from the sequence on, without end. See `Bus.follow`."""

@@ -24,9 +24,10 @@ from matrixhub.model.errors import MatrixHubError
 app = typer.Typer(
     name="matrixhub",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # plain help keeps the examples as they are written
     pretty_exceptions_show_locals=False,  # they would show secrets
     add_completion=False,
+    context_settings={"max_content_width": 100},
 )
 
 
