@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
-disable_created_metrics()  # a second series for each counter that nobody asked for
+disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter that nobody asked for
 
 Level = Literal["debug", "info", "warning", "error", ""]
 

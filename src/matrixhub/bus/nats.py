@@ -518,7 +518,7 @@ async def open_bus(
     except (OSError, nats.errors.Error, TimeoutError) as error:
         await client.close()
         raise EngineError(
-            f"NATS at {url.rpartition('@')[2]} cannot be reached: {error or type(error).__name__}"
+            f"NATS at {url.rpartition('@')[2]} cannot be reached: {str(error) or type(error).__name__}"
         ) from error
     try:
         bus = NatsBus(client, settings, observe, stream=stream, subjects=subjects)

@@ -170,7 +170,7 @@ class Postgres:
             await run_to_end(
                 [
                     *(str(self.programs.initdb), "-D", str(made), "--no-instructions", "--data-checksums"),
-                    *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+                    *("--encoding=UTF8", "--locale=C", *locale_options(await self._programs_version())),
                     *("--auth=scram-sha-256", f"--username={USER}", f"--pwfile={password}"),
                 ],
                 cwd=self.data,
@@ -202,16 +202,34 @@ class Postgres:
             raise EngineError(
                 f"{self.folder} is not a PostgreSQL cluster: it has no PG_VERSION. Move it away, or restore it"
             ) from error
+        version = await self._programs_version()
+        if str(version) != cluster:
+            raise EngineError(
+                f"The cluster {self.folder} was made by PostgreSQL {cluster}, but {self.program} is version {version}. "
+                f"Name the programs of PostgreSQL {cluster} in engines.postgres.bin_dir, "
+                "or upgrade the cluster with pg_upgrade"
+            )
+
+    async def _programs_version(self) -> int:
+        """The major version of the programs. Raises EngineError."""
         printed = await run_to_end(
             [str(self.program), "--version"], cwd=self.data, account=self.account, limit_s=CONNECT_LIMIT_S
         )
         found = re.search(r"\d+", printed)
-        if found is None or found.group() != cluster:
-            raise EngineError(
-                f"The cluster {self.folder} was made by PostgreSQL {cluster}, but {self.program} is {printed.strip()}. "
-                f"Name the programs of PostgreSQL {cluster} in engines.postgres.bin_dir, "
-                "or upgrade the cluster with pg_upgrade"
-            )
+        if found is None:
+            raise EngineError(f"{self.program} does not say its version: {printed.strip()!r}")
+        return int(found.group())
+
+
+def locale_options(version: int) -> tuple[str, ...]:
+    """Options of initdb for texts that sort by code point, whatever locales the system has.
+
+    >>> locale_options(15)
+    ()
+    """
+    if version < 17:  # the builtin provider came with 17; before, the locale C does it but for upper and lower case
+        return ()
+    return ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 
 def socket_directory(data: Path, account: Account | None) -> Path:

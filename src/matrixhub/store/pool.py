@@ -52,22 +52,25 @@ class Database:
             await connection.execute("select 1")
 
 
+_UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.OperatorInterventionError,  # shut down, crashed, not ready yet
+    asyncpg.exceptions.InsufficientResourcesError,  # too many connections, disk full
+    asyncpg.exceptions.PostgresSystemError,  # input or output failed
+)
+"""What says that PostgreSQL is away or in trouble, as opposed to a mistake in our SQL."""
+
+
 @contextlib.contextmanager
 def store_errors() -> Any:
     """Turn faults of the driver into ours; mistakes in SQL stay what they are, defects."""
     try:
         yield
-    except (
-        OSError,
-        TimeoutError,
-        asyncpg.InterfaceError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,
-        asyncpg.InsufficientResourcesError,
-        asyncpg.CannotConnectNowError,
-        asyncpg.SystemError,
-    ) as error:
-        raise StoreError(f"PostgreSQL: {error or type(error).__name__}") from error
+    except _UNREACHABLE as error:
+        raise StoreError(f"PostgreSQL: {str(error) or type(error).__name__}") from error
 
 
 async def _prepare_connection(connection: Connection) -> None:
@@ -95,7 +98,7 @@ async def open_database(dsn: str, *, connections_max: int) -> AsyncIterator[Data
             server_settings={"application_name": "matrixhub", "timezone": "UTC"},
         )
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise EngineError(f"PostgreSQL cannot be reached: {error or type(error).__name__}") from error
+        raise EngineError(f"PostgreSQL cannot be reached: {str(error) or type(error).__name__}") from error
     try:
         yield Database(pool, dsn)
     finally:
