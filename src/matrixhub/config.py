@@ -23,7 +23,7 @@ NOT_SETTINGS = frozenset({"MATRIXHUB_CONFIG", "MATRIXHUB_KEY", "MATRIXHUB_URL"})
 
 HIDDEN = "…"
 _SECRET_PATHS = frozenset({"secrets.master_key"})
-_CREDENTIALS = re.compile(r"(?<=://)[^@/]*(?=@)")
+_CREDENTIALS = re.compile(r"(?<=://)[^/,\s]*(?=@)|(?<=[?&]password=)[^&,\s]*")
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -268,8 +268,16 @@ def _check(settings: Settings) -> None:
         "streams.replicas": settings.streams.replicas,
     }
     for path, value in positive.items():
-        if value <= 0:
+        if not 0 < value < float("inf"):
             raise ConfigurationError(f"{path} is more than 0, not {value}")
+    for path, value in {
+        "deliveries.retry_spread": settings.deliveries.retry_spread,
+        "ingest.dedup_window_s": settings.ingest.dedup_window_s,
+        "ingest.time_ahead_max_s": settings.ingest.time_ahead_max_s,
+        "stop.grace_s": settings.stop.grace_s,
+    }.items():
+        if not 0 <= value < float("inf"):
+            raise ConfigurationError(f"{path} is 0 or more, not {value}")
     if not settings.deliveries.retry_schedule_s or min(settings.deliveries.retry_schedule_s) < 0:
         raise ConfigurationError("deliveries.retry_schedule_s holds at least one wait, none below 0")
     if settings.secrets.master_key and not re.fullmatch(r"[0-9a-fA-F]{64}", settings.secrets.master_key):

@@ -135,7 +135,10 @@ class Leases(Protocol):
         ...
 
     async def advance(self, steps: Sequence[Advance]) -> frozenset[SubscriptionId]:
-        """Save the steps in one transaction; the subscriptions whose fence still held. Raises StoreError."""
+        """Save the steps in one transaction; the subscriptions whose fence still held. Raises StoreError.
+
+        A subscription has at most one step in it. Saving a step again, because its answer was lost, counts it once.
+        """
         ...
 
 

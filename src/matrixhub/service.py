@@ -202,11 +202,13 @@ async def _run_roles(
                 connect_s=settings.deliveries.connect_timeout_s, total_s=settings.deliveries.total_timeout_s
             )
             sender = await resources.enter_async_context(open_https_sender(timeouts))
+            leases = PostgresLeases(database, Sealer(endpoints.master_key), observe)
+            resources.push_async_callback(leases.close)
             worker = Worker(
                 worker_id,
                 _worker_settings(settings),
                 bus,
-                PostgresLeases(database, Sealer(endpoints.master_key), observe),
+                leases,
                 sender,
                 SystemClock(),
                 observe,
@@ -268,7 +270,9 @@ async def _add_ingest(
     )
     await registry.reload()
     window = Window(window_s=limits.dedup_window_s, keys_max=limits.dedup_readings_max)
-    writer = Writer(bus, items_max=limits.message_items_max, bytes_max=limits.message_bytes_max, origin=origin)
+    writer = Writer(
+        bus, window.forget, items_max=limits.message_items_max, bytes_max=limits.message_bytes_max, origin=origin
+    )
     clock = SystemClock()
     acceptor = Acceptor(
         registry,
@@ -282,7 +286,7 @@ async def _add_ingest(
     )
     bounds = await bus.bounds()
     since_ms = clock.now_ms() - int(limits.dedup_window_s * 1000)
-    await acceptor.rebuild_window(bus, since_ms=since_ms, keys_max=limits.dedup_readings_max // 2)
+    await acceptor.rebuild_window(bus, since_ms=since_ms, keys_max=limits.dedup_readings_max)
     # Requests under way at a stop still wait for the writer, so it ends after the last of them.
     stages.append(("ingest writer", lambda _stop: writer.run(http_done)))
     stages.append(("ingest registry", registry.run))

@@ -53,6 +53,7 @@ class HttpServer:
             http="httptools",
             ws="none",
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, int(self._grace_s)),
         )

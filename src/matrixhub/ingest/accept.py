@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import msgspec
 
@@ -21,6 +20,9 @@ from matrixhub.ports import Bus, Clock, Message
 
 LINE_BYTES_MAX = 262_144
 """A reading must fit a push and a stream message whole."""
+
+SLICE = 100
+"""A large request lets others, and deliveries, have their turn after so many readings: some hundred microseconds."""
 
 REBUILD_BYTES = 8 * 1024 * 1024
 
@@ -88,34 +90,57 @@ class Acceptor:
         Raises: Overloaded if the stream does not take them in time; sending the same readings again is safe, because
         those that were stored meanwhile are recognised. StreamFull if it has no room.
         """
-        sorted_items = self._sort(items, sender)
-        waiting = self._writer.unsettled() if sorted_items.repeated else []
-        if sorted_items.entries:
-            try:
-                self._writer.add(sorted_items.entries)
-            except Overloaded:
-                self._forget(sorted_items.entries)
-                raise
-        await self._wait_stored(sorted_items.entries, waiting)
-        return Receipt(
-            accepted=sum(len(entry.lines) for entry in sorted_items.entries),
-            repeated=sorted_items.repeated,
-            refused=sorted_items.refused,
-        )
+        entries: list[Entry] = []
+        refused: list[Refusal] = []
+        others: list[asyncio.Future[None]] = []
+        repeated = 0
+        for start in range(0, len(items), SLICE):
+            if start:
+                await asyncio.sleep(0)
+            part = self._sort(items[start : start + SLICE], start, sender)
+            if part.repeated:
+                others += self._writer.unsettled()
+            self._hand_over(part.entries)
+            entries += part.entries
+            refused += part.refused
+            repeated += part.repeated
+        await self._wait_stored(entries, others)
+        return Receipt(accepted=sum(len(entry.lines) for entry in entries), repeated=repeated, refused=refused)
 
-    def _sort(self, items: Sequence[Item], sender: Sender) -> Sorted:
-        """Normalise every item; nothing is stored yet, but the window knows the keys from here on."""
+    def _hand_over(self, entries: Sequence[Entry]) -> None:
+        """Give entries to the writer. Raises: Overloaded; what earlier slices handed over is stored all the same."""
+        try:
+            self._writer.add(entries)
+        except Overloaded:
+            self._forget(entries)
+            raise
+
+    def _sort(self, items: Sequence[Item], start: int, sender: Sender) -> Sorted:
+        """Normalise some items; nothing is stored yet, but the window knows the keys from here on.
+
+        A defect met by one item must not leave the others in the window as if they were stored.
+        """
+        entries: dict[str, Entry] = {}
+        try:
+            return self._sort_into(entries, items, start, sender)
+        except BaseException:
+            self._forget(list(entries.values()))
+            raise
+
+    def _sort_into(self, entries: dict[str, Entry], items: Sequence[Item], start: int, sender: Sender) -> Sorted:
         now_ms, rules, slots, window = self._clock.now_ms(), self._rules, self._registry.slots, self._window
         window.turn(self._clock.monotonic())
-        entries: dict[str, Entry] = {}
         refused: list[Refusal] = []
         repeated = 0
-        for index, item in enumerate(items):
+        for index, item in enumerate(items, start):
             try:
                 if isinstance(item, ItemRefused):
                     raise item
                 plan = find_slot(slots, item.DEVID, sender)
                 instant = reading_instant(item, plan, now_ms, rules)
+                if instant is None:
+                    instant = free_instant(window, plan, now_ms)
+                key = reading_key(plan, instant)
                 line = reading_line(item, plan, instant)
                 if len(line) > LINE_BYTES_MAX:
                     raise ReadingTooLarge(f"the reading has {len(line):,} bytes; the limit is {LINE_BYTES_MAX:,}")
@@ -123,7 +148,6 @@ class Acceptor:
                 refused.append(Refusal(index, error.code, error.message))
                 self._observe(ReadingRefused(code=error.code, devid=getattr(item, "DEVID", ""), message=error.message))
                 continue
-            key = reading_key(plan, instant)
             if not window.add(key):
                 repeated += 1
                 continue
@@ -137,26 +161,27 @@ class Acceptor:
 
     async def _wait_stored(self, entries: Sequence[Entry], others: Sequence[asyncio.Future[None]]) -> None:
         own = [entry.stored for entry in entries if entry.stored is not None]
+        if len(own) == 1 and not others:
+            await self._wait_one(own[0])
+            return
         if not own and not others:
             return
         done, unfinished = await asyncio.wait({*own, *others}, timeout=self._wait_s)
-        for entry in entries:
-            if entry.stored in done and entry.stored is not None and entry.stored.exception() is not None:
-                self._window.forget(entry.keys)
         for future in done:
             if (error := future.exception()) is not None:
                 raise error
         if unfinished:
             # The readings stay with the writer, which stores them as soon as it can, and in the window, so that the
             # same readings sent again are answered when they are stored, not stored twice.
-            for entry in entries:
-                if entry.stored is not None:
-                    entry.stored.add_done_callback(partial(self._settle_late, entry.keys))
             raise Overloaded
 
-    def _settle_late(self, keys: Sequence[int], stored: asyncio.Future[None]) -> None:
-        if not stored.cancelled() and stored.exception() is not None:
-            self._window.forget(keys)
+    async def _wait_one(self, stored: asyncio.Future[None]) -> None:
+        """The common case, a small request, without the cost of a task for its future."""
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await asyncio.shield(stored)
+        except TimeoutError:
+            raise Overloaded from None
 
     def _forget(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -206,8 +231,19 @@ class Acceptor:
         """
         async for messages in bus.follow(from_seq):
             for message in messages:
+                self._window.turn(self._clock.monotonic())
                 if message.origin != self._origin:
                     self.remember(message)
+
+
+def free_instant(window: Window, plan: SlotPlan, now_ms: int) -> int:
+    """An instant for a reading that came without a time: now, or as soon after as the slot has none.
+
+    Without a time nothing says that it is a repeat, so it must not be taken for one.
+    """
+    while window.knows(reading_key(plan, now_ms)):
+        now_ms += 1
+    return now_ms
 
 
 def find_slot(slots: Mapping[str, SlotPlan], devid: str, sender: Sender) -> SlotPlan:

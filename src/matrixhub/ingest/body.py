@@ -21,8 +21,14 @@ from matrixhub.model.errors import (
 Item = Incoming | ItemRefused
 """A reading, or why it is none."""
 
+PARTS_MAX = 100
+"""Members of a gzip body or frames of a zstd body; each costs a copy of what is left."""
+
+ZSTD_FEED_BYTES = 128
+
 _one = msgspec.json.Decoder(Incoming)
 _many = msgspec.json.Decoder(list[Incoming])
+_raw_one = msgspec.json.Decoder(msgspec.Raw)
 _raw_many = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -46,25 +52,47 @@ def unpack(body: bytes, encoding: str, *, size_max: int) -> bytes:
 
 
 def _gunzip(body: bytes, size_max: int) -> bytes:
-    decoder = zlib.decompressobj(wbits=31)
-    try:
-        unpacked = decoder.decompress(body, size_max + 1)
-    except zlib.error as error:
-        raise MalformedBody(f"the body is not gzip: {error}") from error
-    if len(unpacked) <= size_max and not decoder.eof:
-        raise MalformedBody("the gzip body ends too early")
-    return unpacked
+    unpacked = bytearray()
+    rest = body
+    for _ in range(PARTS_MAX):
+        decoder = zlib.decompressobj(wbits=31)
+        try:
+            unpacked += decoder.decompress(rest, size_max + 1 - len(unpacked))
+        except zlib.error as error:
+            raise MalformedBody(f"the body is not gzip: {error}") from error
+        if len(unpacked) > size_max:
+            return bytes(unpacked)
+        if not decoder.eof:
+            raise MalformedBody("the gzip body ends too early")
+        rest = decoder.unused_data
+        if not rest:
+            return bytes(unpacked)
+    raise MalformedBody(f"the gzip body has more than {PARTS_MAX} parts")
 
 
 def _unzstd(body: bytes, size_max: int) -> bytes:
+    """Fed in small pieces, because each may become a thousand times as much."""
+    unpacked = bytearray()
+    decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+    parts = 1
     try:
-        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body) as reader:
-            unpacked = reader.read(size_max + 1)
+        for start in range(0, len(body), ZSTD_FEED_BYTES):
+            piece = body[start : start + ZSTD_FEED_BYTES]
+            while piece:
+                if decoder.eof:
+                    parts += 1
+                    if parts > PARTS_MAX:
+                        raise MalformedBody(f"the zstd body has more than {PARTS_MAX} parts")
+                    decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+                unpacked += decoder.decompress(piece)
+                if len(unpacked) > size_max:
+                    return bytes(unpacked)
+                piece = decoder.unused_data if decoder.eof else b""
     except zstandard.ZstdError as error:
         raise MalformedBody(f"the body is not zstd: {error}") from error
-    if not unpacked and body:
+    if not decoder.eof:
         raise MalformedBody("the zstd body ends too early")
-    return unpacked
+    return bytes(unpacked)
 
 
 def parse_items(body: bytes, *, items_max: int) -> Sequence[Item]:
@@ -99,7 +127,10 @@ def _parse_array(body: bytes, items_max: int) -> Sequence[Item]:
         items: Sequence[Item] = _many.decode(body)
     except msgspec.ValidationError:
         # At least one item is not a reading: look at each on its own, so that the others are taken.
-        items = [_parse_one(bytes(raw)) for raw in _raw_many.decode(body)]
+        try:
+            items = [_parse_one(bytes(raw)) for raw in _raw_many.decode(body)]
+        except msgspec.DecodeError as error:
+            raise MalformedBody(f"the body is not JSON: {error}") from error
     except msgspec.DecodeError as error:
         raise MalformedBody(f"the body is not JSON: {error}") from error
     if len(items) > items_max:
@@ -109,13 +140,14 @@ def _parse_array(body: bytes, items_max: int) -> Sequence[Item]:
 
 def _parse_lines(body: bytes, items_max: int) -> Sequence[Item]:
     try:
-        return [_one.decode(body)]
-    except msgspec.ValidationError as error:
-        return [MalformedReading(f"not a reading: {error}")]
+        # A wrong reading is reported before what follows it is looked at: first see whether this is one value.
+        _raw_one.decode(body)
     except msgspec.DecodeError as error:
         lines = [line for line in body.splitlines() if line.strip()]
         if len(lines) < 2:
             raise MalformedBody(f"the body is not JSON: {error}") from error
+    else:
+        return [_parse_one(body)]
     if len(lines) > items_max:
         raise TooManyReadings(f"the request holds {len(lines):,} readings; the limit is {items_max:,}")
     items = [_parse_one(line) for line in lines]

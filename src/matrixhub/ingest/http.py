@@ -53,6 +53,7 @@ class IngestApp:
         else:
             status = 202 if receipt.accepted or receipt.repeated else 422
             body, headers = _encode(receipt), [(b"content-type", b"application/json")]
+        headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         self._observe(

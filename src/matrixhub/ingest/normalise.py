@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ import msgspec
 
 from matrixhub.bus.subjects import sensor_subject
 from matrixhub.model.devices import (
+    EXACT_MAX,
     MAX_RATING,
     Attribute,
     DeviceType,
@@ -40,8 +42,13 @@ from matrixhub.model.time import (
 )
 
 _BLANKS = re.compile(rb"\s")
-_NEEDS_CARE = re.compile(rb"\\|[0-9][eE]|\.0+(?![0-9])")
+_NEEDS_CARE = re.compile(rb"\\|[:,\[]-?[0-9]+(?:\.[0-9]*[eE]|[eE]|\.0+(?![0-9]))")
 """What keeps the bytes of `v` from being passed on as they are: escapes, exponents, whole numbers with a fraction."""
+
+REMEMBERED_MAX = 2048
+"""Different `v` remembered for each device type: most sensors say the same few things again and again."""
+
+_NO_STATS = (b"", b"null")
 
 _encode = msgspec.json.Encoder().encode
 _decode_values = msgspec.json.Decoder(dict[str, Any]).decode
@@ -60,7 +67,7 @@ class Incoming(msgspec.Struct, gc=False):
     DevType: str | None = None
     DASSOC: str | None = None
     DevSubType: str | None = None
-    stats: msgspec.Raw | None = None
+    stats: msgspec.Raw = msgspec.Raw()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,8 +131,8 @@ def plan_slot(slot: Slot, number: int, calendars: dict[tuple[str, bool], Callabl
     )
 
 
-def reading_instant(item: Incoming, plan: SlotPlan, now_ms: int, rules: TimeRules) -> int:
-    """The instant of a reading in epoch milliseconds; without any time it is now.
+def reading_instant(item: Incoming, plan: SlotPlan, now_ms: int, rules: TimeRules) -> int | None:
+    """The instant of a reading in epoch milliseconds, or None if it came without any time.
 
     The first of `unixT`, `time`, `t`, `utc`, `unix` that is there counts. Raises: BadTime, AbsurdTime.
     """
@@ -142,7 +149,7 @@ def reading_instant(item: Incoming, plan: SlotPlan, now_ms: int, rules: TimeRule
         elif item.utc is not None or item.unix is not None:
             instant = instant_from_number(_number(item.utc if item.utc is not None else item.unix))
         else:
-            return now_ms
+            return None
     except ValueError as error:
         raise BadTime(f"the time cannot be read: {error}") from error
     if instant < rules.oldest_ms:
@@ -159,11 +166,15 @@ def reading_line(item: Incoming, plan: SlotPlan, instant_ms: int) -> bytes:
     """
     if item.DevType is not None and canonical_devtype(item.DevType) != plan.devtype:
         raise WrongDeviceType(f"the reading is of {item.DevType}, but its slot takes {plan.devtype}")
-    values = plan.check(bytes(item.v))
+    try:
+        values = plan.check(bytes(item.v))
+        stats = b"" if bytes(item.stats) in _NO_STATS else _pass_object(bytes(item.stats))
+    except RecursionError as error:
+        raise BadValue("`v` or `stats` is nested too deeply") from error
     hardware = plan.hardware
     if item.DASSOC is not None or item.DevSubType is not None:
         hardware = _device_hardware(item, plan)
-    if item.stats is None:
+    if not stats:
         return b'%b,"unixT":%d,%b,%b,"v":%b}' % (
             plan.calendar(instant_ms // 1000),
             instant_ms,
@@ -171,7 +182,6 @@ def reading_line(item: Incoming, plan: SlotPlan, instant_ms: int) -> bytes:
             hardware,
             values,
         )
-    stats = _pass_object(bytes(item.stats))
     return b'%b,"unixT":%d,%b,%b,"v":%b,"stats":%b}' % (
         plan.calendar(instant_ms // 1000),
         instant_ms,
@@ -233,6 +243,15 @@ def _value_check(kind: DeviceType, parameters: Mapping[str, Json]) -> Callable[[
     """
     quick = msgspec.json.Decoder(_struct_for(kind)).decode
     is_normal = _feedback_is_normal(parameters) if kind.devtype == "SMARTCLEAN#FD" else _any_needed(kind)
+    remembered: dict[bytes, bytes] = {}
+
+    def remember(raw: bytes) -> bytes:
+        values = remembered.get(raw)
+        if values is None:
+            if len(remembered) >= REMEMBERED_MAX:
+                remembered.clear()
+            values = remembered[raw] = check(raw)
+        return values
 
     def check(raw: bytes) -> bytes:
         if _BLANKS.search(raw):
@@ -245,7 +264,7 @@ def _value_check(kind: DeviceType, parameters: Mapping[str, Json]) -> Callable[[
                 pass  # the long way finds out whether the value can be mended, and says what is wrong if not
         return _encode(_long_way(kind, raw, parameters))
 
-    return check
+    return remember
 
 
 def _long_way(kind: DeviceType, raw: bytes, parameters: Mapping[str, Json]) -> dict[str, Json]:
@@ -298,7 +317,9 @@ def _annotation(attribute: Attribute) -> Any:
         case "object":
             return dict[str, Any]
         case "number":
-            limits = msgspec.Meta(ge=attribute.low, le=attribute.high)
+            low = -EXACT_MAX if attribute.low is None else attribute.low
+            high = EXACT_MAX if attribute.high is None else attribute.high
+            limits = msgspec.Meta(ge=low, le=high)
             return _limited(int, limits) if attribute.integral else _limited(int, limits) | _limited(float, limits)
 
 
@@ -314,10 +335,9 @@ def _any_needed(kind: DeviceType) -> Callable[[Any], bool]:
             names.append(f"a{number}")
         number += 1 + len(attribute.aliases)
 
-    def present(values: Any) -> bool:
-        return any(getattr(values, name) is not msgspec.UNSET for name in names)
-
-    return present
+    absent = (msgspec.UNSET,) * len(names)
+    needed = attrgetter(*names) if len(names) > 1 else lambda values: (getattr(values, names[0]),)
+    return lambda values: needed(values) != absent
 
 
 def _feedback_is_normal(parameters: Mapping[str, Json]) -> Callable[[Any], bool]:

@@ -9,7 +9,7 @@ Source: design decisions 1 and 2, docs/decisions/0005-writing-in-rounds.md
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from matrixhub.bus.nats import ORIGIN_HEADER
@@ -35,9 +35,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A message and the entries whose lines it holds."""
+    """A message, the keys of its lines, and the entries they are from."""
 
     message: Outgoing
+    keys: Sequence[int]
     entries: Sequence[Entry]
 
 
@@ -51,25 +52,42 @@ def pack_round(entries: Sequence[Entry], *, items_max: int, bytes_max: int, orig
         by_subject.setdefault(entry.subject, []).append(entry)
     packed: list[Packed] = []
     for subject, group in by_subject.items():
-        lines: list[bytes] = []
-        members: list[Entry] = []
-        size = 0
+        open_: list[Entry] = []
+        items = size = 0
         for entry in group:
-            if lines and (len(lines) + len(entry.lines) > items_max or size + entry.size_bytes > bytes_max):
-                packed.append(_packed(subject, lines, members, origin))
-                lines, members, size = [], [], 0
+            if open_ and (items + len(entry.lines) > items_max or size + entry.size_bytes > bytes_max):
+                packed.append(_pack_whole(subject, open_, origin))
+                open_, items, size = [], 0, 0
             if len(entry.lines) > items_max or entry.size_bytes > bytes_max:
-                packed += [
-                    _packed(subject, part, [entry], origin)
-                    for part in cut_lines(entry.lines, items_max=items_max, bytes_max=bytes_max)
-                ]
-                continue
-            lines += entry.lines
-            members.append(entry)
-            size += entry.size_bytes
-        if lines:
-            packed.append(_packed(subject, lines, members, origin))
+                packed += _pack_parts(entry, origin, items_max=items_max, bytes_max=bytes_max)
+            else:
+                open_.append(entry)
+                items += len(entry.lines)
+                size += entry.size_bytes
+        if open_:
+            packed.append(_pack_whole(subject, open_, origin))
     return packed
+
+
+def _pack_whole(subject: str, entries: Sequence[Entry], origin: str) -> Packed:
+    """One message of several entries."""
+    lines = [line for entry in entries for line in entry.lines]
+    return Packed(_message(subject, lines, origin), [key for entry in entries for key in entry.keys], entries)
+
+
+def _pack_parts(entry: Entry, origin: str, *, items_max: int, bytes_max: int) -> list[Packed]:
+    """Several messages of one entry."""
+    parts: list[Packed] = []
+    first = 0
+    for lines in cut_lines(entry.lines, items_max=items_max, bytes_max=bytes_max):
+        keys = entry.keys[first : first + len(lines)]
+        parts.append(Packed(_message(entry.subject, lines, origin), keys, [entry]))
+        first += len(lines)
+    return parts
+
+
+def _message(subject: str, lines: Sequence[bytes], origin: str) -> Outgoing:
+    return Outgoing(subject, b"\n".join(lines), len(lines), new_id("msg"), {ORIGIN_HEADER: origin})
 
 
 def cut_lines(lines: Sequence[bytes], *, items_max: int, bytes_max: int) -> list[list[bytes]]:
@@ -90,16 +108,15 @@ def cut_lines(lines: Sequence[bytes], *, items_max: int, bytes_max: int) -> list
     return runs
 
 
-def _packed(subject: str, lines: Sequence[bytes], entries: Sequence[Entry], origin: str) -> Packed:
-    message = Outgoing(subject, b"\n".join(lines), len(lines), new_id("msg"), {ORIGIN_HEADER: origin})
-    return Packed(message, entries)
-
-
 class Writer:
     """Gathers entries and writes them round by round."""
 
-    def __init__(self, bus: Bus, *, items_max: int, bytes_max: int, origin: str) -> None:
+    def __init__(
+        self, bus: Bus, forget: Callable[[Iterable[int]], None], *, items_max: int, bytes_max: int, origin: str
+    ) -> None:
+        """`forget` is given the keys of lines that were refused, before anyone hears of the refusal."""
         self._bus = bus
+        self._forget = forget
         self._items_max = items_max
         self._bytes_max = bytes_max
         self._origin = origin
@@ -144,17 +161,28 @@ class Writer:
         packed = pack_round(self._flying, items_max=self._items_max, bytes_max=self._bytes_max, origin=self._origin)
         results = await self._bus.publish([p.message for p in packed])
         for part, error in zip(packed, results, strict=True):
-            for entry in part.entries:
-                if error is not None and entry.stored is not None and not entry.stored.done():
-                    entry.stored.set_exception(error)
+            if error is not None:
+                # In the same step, so that no repeat is taken for stored in between.
+                self._forget(part.keys)
+                for entry in part.entries:
+                    _settle(entry, error)
         for entry in self._flying:
-            if entry.stored is not None and not entry.stored.done():
-                entry.stored.set_result(None)
+            _settle(entry, None)
         self._flying = []
 
     def _fail_rest(self) -> None:
         for entry in (*self._flying, *self._pending):
-            if entry.stored is not None and not entry.stored.done():
-                entry.stored.set_exception(Overloaded("the hub is stopping; send the readings again"))
-                entry.stored.exception()  # mark as seen: nobody may be waiting any more
+            self._forget(entry.keys)
+            _settle(entry, Overloaded("the hub is stopping; send the readings again"))
         self._flying, self._pending = [], []
+
+
+def _settle(entry: Entry, error: BaseException | None) -> None:
+    """Tell the request of the entry how it ended, unless it was told already."""
+    if entry.stored is None or entry.stored.done():
+        return
+    if error is None:
+        entry.stored.set_result(None)
+    else:
+        entry.stored.set_exception(error)
+        entry.stored.exception()  # mark as seen: the request may have given up waiting

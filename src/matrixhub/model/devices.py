@@ -5,12 +5,18 @@ Source: docs/contract/sensor-data.md §2–4; the quirk numbers Q1–Q15 are tho
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """A decoded JSON value."""
+
+EXACT_MAX = 2**53
+"""Larger numbers are not held exactly by receivers that keep numbers as doubles; no device measures one."""
+
+_NUMBER = re.compile(r"\s*-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\s*", re.ASCII)
 
 Kind = Literal["number", "text", "object"]
 
@@ -357,6 +363,8 @@ def _normal_number(attribute: Attribute, value: Json) -> int | float:
 def _number(key: str, value: Json) -> int | float:
     """The number, parsed from a string if need be; a float without a fraction becomes an integer."""
     if isinstance(value, str):
+        if not _NUMBER.fullmatch(value):
+            raise ValueError(f"`{key}` is {value[:40]!r}, not a number")
         try:
             value = float(value) if any(c in value for c in ".eE") else int(value)
         except ValueError as error:
@@ -367,7 +375,9 @@ def _number(key: str, value: Json) -> int | float:
         if value != value or value in (float("inf"), float("-inf")):
             raise ValueError(f"`{key}` is not a finite number")
         if value.is_integer():
-            return int(value)
+            value = int(value)
+    if not -EXACT_MAX <= value <= EXACT_MAX:
+        raise ValueError(f"`{key}` is beyond what every receiver can hold exactly (2^53)")
     return value
 
 

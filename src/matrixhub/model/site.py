@@ -92,7 +92,7 @@ class Site:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SiteChange:
-    """What applying a site file did, as counts over buildings, levels, zones and slots together."""
+    """What applying a site file did, as counts over everything it declares, organisation and property included."""
 
     created: int
     updated: int

@@ -6,6 +6,7 @@ claim raises the subscription's fence, and a step under an older fence changes n
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,8 @@ from matrixhub.model.ids import SubscriptionId, WorkerId
 from matrixhub.model.subscription import Lease
 from matrixhub.observe import Observe, PositionsSaved
 from matrixhub.ports import Advance
-from matrixhub.store.pool import Database
+from matrixhub.store.dedicated import DedicatedConnection
+from matrixhub.store.pool import Database, store_errors
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.subscriptions import SQL, SUBSCRIPTION_CHANNEL, overview_from_row
 
@@ -29,11 +31,20 @@ class PostgresLeases:
         self._database = database
         self._sealer = sealer
         self._observe = observe
+        self._positions = DedicatedConnection(database.dsn, {})
+        self._plans = DedicatedConnection(database.dsn, {"synchronous_commit": "off"})
+
+    async def close(self) -> None:
+        """Close the connections of its own."""
+        await self._positions.close()
+        await self._plans.close()
 
     async def heartbeat(self, worker: WorkerId, lease_s: float) -> None:
         """Say that the worker lives. See `Leases.heartbeat`."""
-        async with self._database.connection() as connection:
-            await connection.execute(SQL["heartbeat"], worker, lease_s)
+        with store_errors():
+            # An answer that takes longer than this would come too late to go by.
+            async with asyncio.timeout(lease_s / 2), self._database.connection() as connection:
+                await connection.execute(SQL["heartbeat"], worker, lease_s)
 
     async def claim(self, worker: WorkerId, owned: int) -> Sequence[Lease]:
         """Take over free subscriptions up to the fair share. See `Leases.claim`."""
@@ -87,14 +98,8 @@ class PostgresLeases:
             [s.attempts_failed for s in steps],
             [s.last_error for s in steps],
         ]
-        plans_only = all(s.position is None for s in steps)
-        async with self._database.connection() as connection:
-            if plans_only:
-                async with connection.transaction():
-                    await connection.execute("set local synchronous_commit = off")
-                    rows = await connection.fetch(SQL["advance"], *columns)
-            else:
-                rows = await connection.fetch(SQL["advance"], *columns)
+        connection = self._plans if all(s.position is None for s in steps) else self._positions
+        rows = await connection.fetch(SQL["advance"], columns)
         self._observe(PositionsSaved(subscriptions=len(rows), seconds=time.perf_counter() - started))
         return frozenset(SubscriptionId(row["subscription_id"]) for row in rows)
 

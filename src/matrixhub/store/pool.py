@@ -23,6 +23,7 @@ MIGRATION_LOCK = 0x6D78_6875_62
 """Key of the advisory lock that lets one process migrate at a time."""
 
 COMMAND_TIMEOUT_S = 10.0
+PING_TIMEOUT_S = 2.0
 LISTEN_RETRY_S = 0.5
 
 
@@ -47,9 +48,10 @@ class Database:
             yield connection
 
     async def ping(self) -> None:
-        """Ask something trivial. Raises StoreError."""
-        async with self.connection() as connection:
-            await connection.execute("select 1")
+        """Ask something trivial, for at most two seconds. Raises StoreError."""
+        with store_errors():
+            async with asyncio.timeout(PING_TIMEOUT_S), self.connection() as connection:
+                await connection.execute("select 1")
 
 
 _UNREACHABLE = (

@@ -84,7 +84,8 @@ def site_change(before: Site | None, after: Site, *, remove: bool) -> SiteChange
 
 
 def _things(site: Site) -> dict[tuple[str, str], object]:
-    groups: Iterable[Sequence[Building | Level | Zone | Slot]] = (
+    groups: Iterable[Sequence[Organisation | Property | Building | Level | Zone | Slot]] = (
+        (site.organisation, site.property),
         site.buildings,
         site.levels,
         site.zones,

@@ -43,8 +43,7 @@ select ceil(
   / greatest(1, (select count(*) from workers where expires_at > clock_timestamp()))
 )::bigint;
 
--- A subscription is free when nobody owns it or its owner has not been heard of; its own worker may take it back, as
--- after a restart under the same name.
+-- A subscription is free when nobody owns it or its owner has not been heard of in time.
 -- name: claim
 with free as (
   select p.subscription_id

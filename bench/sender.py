@@ -1,0 +1,55 @@
+"""The bare sender, the limit of any hub on this machine: ready bodies, one in flight, nothing stored."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import uvloop
+
+from bench.child import serve
+from bench.readings import Source, push_items
+from matrixhub.deliveries.destinations.https import Timeouts, open_https_sender
+from matrixhub.deliveries.plan import cut_batch, open_message
+from matrixhub.model.ids import stable_uuid
+from matrixhub.model.subscription import BatchLimits, HttpsDestination, Position
+from matrixhub.ports import Message, Push
+
+
+class BareSender:
+    """What the benchmark asks of this process."""
+
+    def __init__(self) -> None:
+        self._source = Source()
+        self._bodies: list[bytes] = []
+
+    async def prepare(self, pushes: int, per_push: int) -> dict[str, Any]:
+        """Make the bodies, by the hub's own functions."""
+        self._bodies = [body_of(items) for items in push_items(self._source, pushes, per_push)]
+        return {"size_bytes": sum(map(len, self._bodies))}
+
+    async def send(self, url: str, ca_pem: str) -> dict[str, Any]:
+        """Push one after the other."""
+        destination = HttpsDestination(url=url, ca_pem=ca_pem)
+        async with open_https_sender(Timeouts(connect_s=5, total_s=15)) as sender:
+            began_ns = time.monotonic_ns()
+            for number, body in enumerate(self._bodies):
+                await sender.send(Push(destination, stable_uuid(str(began_ns), str(number)), body))
+            return {"began_ns": began_ns, "ended_ns": time.monotonic_ns()}
+
+
+def body_of(items: list[str]) -> bytes:
+    """The body of a push with exactly these readings."""
+    start = Position(seq=1)
+    piece = open_message(Message(1, "", "\n".join(items).encode(), len(items)), start, frozenset())
+    return cut_batch([piece], start, BatchLimits(items=len(items), size_bytes=1 << 30)).body
+
+
+async def main() -> None:
+    """Serve the benchmark."""
+    sender = BareSender()
+    await serve({"prepare": sender.prepare, "send": sender.send})
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

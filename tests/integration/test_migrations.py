@@ -1,0 +1,107 @@
+"""Migrations on a real PostgreSQL: safe to repeat and to run in several processes at once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from matrixhub.config import load_settings
+from matrixhub.engines import DataDirectory, open_engines
+from matrixhub.observe import Fact, MigrationsApplied, ignore
+from matrixhub.store import open_database
+from matrixhub.store.pool import migrate, migration_files
+from matrixhub.store.sql import load_statements
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SCHEMA = """
+select table_name, column_name, data_type, is_nullable, column_default from information_schema.columns
+where table_schema = 'public' order by 1, 2
+"""
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[Path]:
+    """A data directory that the engines' user can reach, which pytest's own is not."""
+    top = Path(tempfile.mkdtemp(prefix="mh-migrate-"))
+    top.chmod(0o755)
+    yield top / "data"
+    shutil.rmtree(top)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(data: Path) -> AsyncIterator[str]:
+    with DataDirectory.open(data) as directory:
+        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
+            yield engines.endpoints.postgres_dsn
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def fresh(server: str, request: pytest.FixtureRequest) -> str:
+    """The address of a new, empty database."""
+    name = "m_" + str(abs(hash(request.node.name)) % 10**9)
+    connection = await asyncpg.connect(server)
+    await connection.execute(f"create database {name}")
+    await connection.close()
+    parts = urlsplit(server)
+    return parts._replace(path=f"/{name}").geturl()
+
+
+async def test_migrations_are_applied_once_and_repeating_them_changes_nothing(fresh: str) -> None:
+    facts: list[Fact] = []
+    names = [name for name, _ in migration_files()]
+    async with open_database(fresh, connections_max=2) as database:
+        assert await migrate(database, facts.append) == names
+        async with database.connection() as connection:
+            before = await connection.fetch(SCHEMA)
+        assert await migrate(database, facts.append) == []
+        async with database.connection() as connection:
+            assert await connection.fetch(SCHEMA) == before
+            assert len(before) > 40
+    assert facts == [MigrationsApplied(names=", ".join(names))]
+
+
+async def test_several_that_migrate_at_once_apply_each_migration_once(fresh: str) -> None:
+    async def one() -> list[str]:
+        async with open_database(fresh, connections_max=1) as database:
+            return await migrate(database, ignore)
+
+    applied = await asyncio.gather(*(one() for _ in range(5)))
+    assert sorted(len(names) for names in applied) == [0, 0, 0, 0, len(migration_files())]
+
+
+async def test_a_migration_that_was_cut_off_leaves_nothing_behind(fresh: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = [*migration_files(), ("9999_pre_broken.sql", "create table half (a int); select nonsense;")]
+    async with open_database(fresh, connections_max=2) as database:
+        with monkeypatch.context() as patched:
+            patched.setattr("matrixhub.store.pool.migration_files", lambda: broken)
+            with pytest.raises(asyncpg.UndefinedColumnError):
+                await migrate(database, ignore)
+        async with database.connection() as connection:
+            assert await connection.fetch(SCHEMA) == []
+        assert await migrate(database, ignore) == [name for name, _ in migration_files()]
+
+
+async def test_every_statement_is_valid_in_the_schema(fresh: str) -> None:
+    async with open_database(fresh, connections_max=2) as database:
+        await migrate(database, ignore)
+        async with database.connection() as connection:
+            for file in ("keys.sql", "sites.sql", "subscriptions.sql"):
+                for name, statement in load_statements(file).items():
+                    assert await connection.prepare(statement), name
+
+
+async def test_migrations_are_numbered_in_order_and_say_when_they_may_run() -> None:
+    names = [name for name, _ in migration_files()]
+    assert names == sorted(names)
+    assert all(re.fullmatch(r"\d{4}_(pre|post)_\w+\.sql", name) for name in names)
+    assert len({name[:4] for name in names}) == len(names)
