@@ -12,7 +12,7 @@ from matrixhub.cli.demo import demo
 from matrixhub.cli.doctor import doctor
 from matrixhub.cli.hub import run, up
 from matrixhub.cli.keys import keys
-from matrixhub.cli.local import fail
+from matrixhub.cli.local import config_file, fail
 from matrixhub.cli.receive import receive
 from matrixhub.cli.replay import replay
 from matrixhub.cli.settings import config, migrate
@@ -56,6 +56,7 @@ def root(
     Receive its readings over HTTPS:      matrixhub receive     (prints the next command)
     Try it with a simulated building:     matrixhub simulate
     """
+    config_file.set(config)
 
 
 for command in (demo, up, run, simulate, replay, receive, config, migrate, doctor):

@@ -6,11 +6,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import click
 import msgspec
 import typer
 from rich.console import Console
@@ -33,6 +33,9 @@ DataOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
+config_file: ContextVar[Path | None] = ContextVar("config_file", default=None)
+"""The file given with --config, set by the command `matrixhub` itself."""
+
 T = TypeVar("T")
 
 
@@ -47,12 +50,10 @@ class Operator:
 
 def settings_for(data: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
     """The settings in force for a command. Raises ConfigurationError."""
-    context = click.get_current_context(silent=True)
-    root = context.find_root().params.get("config") if context else None
     changes = dict(overrides or {})
     if data is not None:
         changes["data.dir"] = str(data)
-    return load_settings(Path(root) if root else None, os.environ, changes)
+    return load_settings(config_file.get(), os.environ, changes)
 
 
 def resolve_hub(url: str | None, key: str | None, data: Path | None) -> tuple[str, str]:

@@ -109,7 +109,8 @@ def simulate(
 
 def explain(error: Exception, people: Console) -> None:
     """Say what went wrong, to a person."""
-    people.print(Text.assemble(("Cannot go on: ", "red"), str(error)), soft_wrap=True)
+    code = error.code if isinstance(error, MatrixHubError) else MatrixHubError.code
+    people.print(Text.assemble((f"{code}  ", "red"), f"Cannot go on: {error}"), soft_wrap=True)
 
 
 def print_summary(document: Mapping[str, Any], *, as_json: bool) -> None:

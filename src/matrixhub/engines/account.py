@@ -74,8 +74,12 @@ def first_closed(path: Path, account: Account | None) -> Path | None:
         return None
     path = path.resolve()
     for directory in reversed(path.parents):
+        if not directory.exists():
+            return None  # it will be made, open enough
         if not _allows(directory.stat(), account, 0o1):
             return directory
+    if not path.exists():
+        return None
     state = path.stat()
     needed = 0o1 if stat.S_ISDIR(state.st_mode) else 0o5 if state.st_mode & 0o111 else 0o4
     return None if _allows(state, account, needed) else path

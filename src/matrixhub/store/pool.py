@@ -58,6 +58,7 @@ _UNREACHABLE = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the connection was cut off in the middle of an answer
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,  # shut down, crashed, not ready yet
     asyncpg.exceptions.InsufficientResourcesError,  # too many connections, disk full
@@ -97,7 +98,12 @@ async def open_database(dsn: str, *, connections_max: int) -> AsyncIterator[Data
             max_size=connections_max,
             init=_prepare_connection,
             command_timeout=COMMAND_TIMEOUT_S,
-            server_settings={"application_name": "matrixhub", "timezone": "UTC"},
+            server_settings={
+                "application_name": "matrixhub",
+                "timezone": "UTC",
+                # A process that hangs in a transaction must not keep its row locks from the others.
+                "idle_in_transaction_session_timeout": "5s",
+            },
         )
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise EngineError(f"PostgreSQL cannot be reached: {str(error) or type(error).__name__}") from error
