@@ -17,6 +17,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter that nobody asked for
 
+_LEVELS = ("debug", "info", "warning", "error")
+
 Level = Literal["debug", "info", "warning", "error", ""]
 
 
@@ -365,13 +367,15 @@ class Metrics:
 class Reporter:
     """An observer that logs and counts."""
 
-    def __init__(self, metrics: Metrics, logger: Any) -> None:
+    def __init__(self, metrics: Metrics, logger: Any, *, level: str = "debug") -> None:
+        """`level` is the lowest that the logger writes: a fact below it costs no log line that nobody would see."""
         self._metrics = metrics
         self._logger = logger
+        self._logged = frozenset(_LEVELS[_LEVELS.index(level) :])
 
     def __call__(self, fact: Fact) -> None:
         self._metrics.count(fact)
-        if fact.level:
+        if fact.level in self._logged:
             getattr(self._logger, fact.level)(type(fact).__name__, **asdict(fact))
 
 

@@ -124,7 +124,7 @@ async def _run(settings: Settings, wish: Wish, people: Console) -> dict[str, Any
     """Start everything, simulate, wait until all is delivered, sum up, stop everything."""
     began = time.monotonic()
     metrics = Metrics()
-    observe = Reporter(metrics, make_logger(settings.log.level, settings.log.format))
+    observe = Reporter(metrics, make_logger(settings.log.level, settings.log.format), level=settings.log.level)
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -78,7 +78,7 @@ def run(
 
 def _run_until_signal(settings: Settings, work: Work, *, as_json: bool) -> None:
     metrics = Metrics()
-    observe = Reporter(metrics, make_logger(settings.log.level, settings.log.format))
+    observe = Reporter(metrics, make_logger(settings.log.level, settings.log.format), level=settings.log.level)
 
     def started(info: HubInfo) -> None:
         if as_json:

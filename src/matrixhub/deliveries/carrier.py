@@ -62,6 +62,7 @@ class Carrier:
         self._position = lease.progress.position
         self._until = lease.progress.sending_to
         self._pieces: deque[Piece] = deque()
+        self._reading: asyncio.Task[bool] | None = None
         self._halted = asyncio.Event()
 
     def halt(self) -> None:
@@ -72,20 +73,27 @@ class Carrier:
     async def run(self) -> None:
         """Deliver until halted. Raises: LeaseLost when another worker has taken over."""
         planned: Batch | None = None
-        while not self._halted.is_set():
-            batch = planned or await self._next_batch(wait=True)
-            if batch is None:
-                return
-            if planned is None:
-                await self._save(batch.start, sending_to=batch.end)
-            if not await self._deliver(batch):
-                return
-            planned = None if self._halted.is_set() else await self._next_batch(wait=False)
-            await self._save(batch.end, sending_to=planned.end if planned else None, delivered=batch.items)
+        try:
+            while not self._halted.is_set():
+                batch = planned or await self._next_batch(wait=True)
+                if batch is None:
+                    return
+                if planned is None:
+                    await self._save(batch.start, sending_to=batch.end)
+                self._read_ahead()
+                if not await self._deliver(batch):
+                    return
+                planned = None if self._halted.is_set() else await self._next_batch(wait=False)
+                await self._save(batch.end, sending_to=planned.end if planned else None, delivered=batch.items)
+        finally:
+            if self._reading is not None:
+                self._reading.cancel()
 
     async def _next_batch(self, *, wait: bool) -> Batch | None:
         """The next push; None when halted, or, without waiting, when nothing is buffered."""
         while True:
+            if self._reading is not None and self._reading.done():
+                await self._filled()
             self._open_buffered()
             if self._pieces:
                 batch = cut_batch(list(self._pieces), self._position, self.lease.subscription.limits, self._until)
@@ -103,13 +111,33 @@ class Carrier:
                 self.feed.bell.clear()
                 if not self.feed.waiting() and not self._halted.is_set():
                     await self.feed.bell.wait()
+            elif not wait and self._reading is not None:
+                return None  # rather save what was taken than wait for the stream
             elif not await self._filled() and not wait:
                 return None
             if self._halted.is_set():
                 return None
 
+    def _read_ahead(self) -> None:
+        """While a push is on its way, prepare the next one and read on, if the tail does not bring what it needs."""
+        if self._reading is None and not self.feed.live:
+            self._reading = asyncio.create_task(self._prepare(), name=f"read ahead {self.lease.subscription.id}")
+
+    async def _prepare(self) -> bool:
+        await asyncio.sleep(0)  # first let the push be written
+        self._open_buffered()
+        return await self._fill() if self.feed.wants_more else self.feed.waiting()
+
     async def _filled(self) -> bool:
-        """Read on from the stream; whether that brought messages."""
+        """Read on from the stream, or wait for the reading under way; whether that brought messages."""
+        if self._reading is None:
+            return await self._fill()
+        try:
+            return await self._reading
+        finally:
+            self._reading = None
+
+    async def _fill(self) -> bool:
         try:
             await self.feed.fill(self._bus)
         except BusError:

@@ -50,6 +50,11 @@ class Feed:
             self._next_seq = message.seq + 1
             self.bell.set()
 
+    @property
+    def wants_more(self) -> bool:
+        """Whether to read on now, so that there is always a page in hand while another is on its way."""
+        return not self.live and self._size < self._read_bytes
+
     def waiting(self) -> bool:
         """Whether messages are buffered."""
         return bool(self._messages)
@@ -61,7 +66,7 @@ class Feed:
         return message
 
     async def fill(self, bus: Bus) -> None:
-        """Read on from the stream into an empty buffer; at its end, become live. Raises BusError."""
+        """Read on from the stream, behind what is buffered; at its end, become live. Raises BusError."""
         gathered = self._gathered = deque[Message]()
         page = await bus.read(self._pattern, self._next_seq, messages_max=READ_MESSAGES, bytes_max=self._read_bytes)
         if page.messages:

@@ -19,6 +19,10 @@ from matrixhub.ports import Message
 _encode = msgspec.json.Encoder().encode
 
 
+_FRAME_BYTES = 3
+"""What a body holds for each reading besides its text: two quotes and a comma or bracket."""
+
+
 class _Zone(msgspec.Struct, gc=False):
     InsID: str
 
@@ -28,7 +32,7 @@ _zone_of = msgspec.json.Decoder(_Zone).decode
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The wanted lines of one message from a position on, each already a JSON string.
+    """The wanted lines of one message from a position on, each escaped to be a JSON string, without its quotes.
 
     `numbers` are the places of the lines in the message, `ends` the running sum of what each adds to a body.
     """
@@ -56,12 +60,28 @@ def open_message(message: Message, start: Position, zones: frozenset[ZoneId]) ->
     Raises: ValueError if the data is not what the hub writes.
     """
     first = start.item if start.seq == message.seq else 0
-    lines = message.data.decode().split("\n")
-    numbers: Sequence[int] = range(first, len(lines))
+    strings = _escaped_lines(message)
+    total = len(strings)
+    numbers: Sequence[int] = range(first, total)
     if zones:
+        lines = message.data.split(b"\n")
         numbers = [n for n in numbers if _zone_of(lines[n]).InsID in zones]
-    strings = [_encode(lines[n]) for n in numbers]
-    return Piece(message.seq, len(lines), numbers, strings, list(accumulate(len(s) + 1 for s in strings)))
+        strings = [strings[n] for n in numbers]
+    elif first:
+        strings = strings[first:]
+    return Piece(message.seq, total, numbers, strings, list(accumulate(len(s) + _FRAME_BYTES for s in strings)))
+
+
+def _escaped_lines(message: Message) -> list[bytes]:
+    """The lines, escaped to stand between the quotes of a JSON string.
+
+    Lines that ingest wrote are compact JSON, where only quotes and backslashes need an escape; others may hold
+    anything, so they are encoded one by one.
+    """
+    text = message.data.decode()
+    if message.origin:
+        return message.data.replace(b"\\", b"\\\\").replace(b'"', b'\\"').split(b"\n")
+    return [_encode(line)[1:-1] for line in text.split("\n")]
 
 
 def cut_batch(pieces: Sequence[Piece], start: Position, limits: BatchLimits, until: Position | None = None) -> Batch:
@@ -85,7 +105,8 @@ def cut_batch(pieces: Sequence[Piece], start: Position, limits: BatchLimits, unt
         end = Position(seq=piece.seq + 1)
     if until is not None and pieces and pieces[-1].seq >= until.seq - (0 if until.item else 1):
         end = until
-    return Batch(b"[" + b",".join(strings) + b"]", len(strings), start, end)
+    body = b'["' + b'","'.join(strings) + b'"]' if strings else b"[]"
+    return Batch(body, len(strings), start, end)
 
 
 def _take_within(piece: Piece, items: int, size: int, limits: BatchLimits) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -52,6 +52,13 @@ class Sorted:
     refused: Sequence[Refusal]
 
 
+@dataclass(frozen=True, slots=True)
+class Taken(Sorted):
+    """Readings that the writer has, and what their repeats have to wait for."""
+
+    others: Sequence[asyncio.Future[None]]
+
+
 class _Key(msgspec.Struct, gc=False):
     DEVID: str
     unixT: int  # noqa: N815 - the spelling of the wire
@@ -83,6 +90,7 @@ class Acceptor:
         self._observe = observe
         self._wait_s = wait_s
         self._origin = origin
+        self._large = asyncio.Lock()
 
     async def accept(self, items: Sequence[Item], sender: Sender) -> Receipt:
         """Store the readings that can be taken; when it returns they are on disk.
@@ -90,30 +98,35 @@ class Acceptor:
         Raises: Overloaded if the stream does not take them in time; sending the same readings again is safe, because
         those that were stored meanwhile are recognised. StreamFull if it has no room.
         """
-        entries: list[Entry] = []
-        refused: list[Refusal] = []
-        others: list[asyncio.Future[None]] = []
-        repeated = 0
-        for start in range(0, len(items), SLICE):
-            if start:
-                await asyncio.sleep(0)
-            part = self._sort(items[start : start + SLICE], start, sender)
-            if part.repeated:
-                others += self._writer.unsettled()
-            self._hand_over(part.entries)
-            entries += part.entries
-            refused += part.refused
-            repeated += part.repeated
-        await self._wait_stored(entries, others)
-        return Receipt(accepted=sum(len(entry.lines) for entry in entries), repeated=repeated, refused=refused)
+        if len(items) <= SLICE:
+            parts = [self._take(items, 0, sender)]
+        else:
+            async with self._large:  # one at a time, or the others' turns would be as many slices long
+                parts = []
+                for start in range(0, len(items), SLICE):
+                    parts.append(self._take(items[start : start + SLICE], start, sender))
+                    await asyncio.sleep(0)
+        entries = [entry for part in parts for entry in part.entries]
+        await self._wait_stored(entries, [other for part in parts for other in part.others])
+        return Receipt(
+            accepted=sum(len(entry.lines) for entry in entries),
+            repeated=sum(part.repeated for part in parts),
+            refused=[refusal for part in parts for refusal in part.refused],
+        )
 
-    def _hand_over(self, entries: Sequence[Entry]) -> None:
-        """Give entries to the writer. Raises: Overloaded; what earlier slices handed over is stored all the same."""
+    def _take(self, items: Sequence[Item], start: int, sender: Sender) -> Taken:
+        """Give some items to the writer.
+
+        Raises: Overloaded; what was given to it before is stored all the same, and recognised when it comes again.
+        """
+        found = self._sort(items, start, sender)
+        others = self._writer.unsettled() if found.repeated else []
         try:
-            self._writer.add(entries)
+            self._writer.add(found.entries)
         except Overloaded:
-            self._forget(entries)
+            self._forget(found.entries)
             raise
+        return Taken(found.entries, found.repeated, found.refused, others)
 
     def _sort(self, items: Sequence[Item], start: int, sender: Sender) -> Sorted:
         """Normalise some items; nothing is stored yet, but the window knows the keys from here on.
@@ -130,13 +143,17 @@ class Acceptor:
     def _sort_into(self, entries: dict[str, Entry], items: Sequence[Item], start: int, sender: Sender) -> Sorted:
         now_ms, rules, slots, window = self._clock.now_ms(), self._rules, self._registry.slots, self._window
         window.turn(self._clock.monotonic())
+        only = sender.property_id
         refused: list[Refusal] = []
         repeated = 0
         for index, item in enumerate(items, start):
             try:
                 if isinstance(item, ItemRefused):
                     raise item
-                plan = find_slot(slots, item.DEVID, sender)
+                plan = slots.get(item.DEVID)
+                if plan is None or (only is not None and plan.property_id != only):
+                    # A slot of another property is as unknown as one that does not exist.
+                    raise UnknownSlot(f"no device slot {item.DEVID[:80]!r} in this property")
                 instant = reading_instant(item, plan, now_ms, rules)
                 if instant is None:
                     instant = free_instant(window, plan, now_ms)
@@ -156,7 +173,8 @@ class Acceptor:
                 entry = entries[plan.subject] = Entry(plan.subject)
             entry.lines.append(line)
             entry.keys.append(key)
-            entry.size_bytes += len(line) + 1
+        for entry in entries.values():
+            entry.size_bytes = sum(map(len, entry.lines)) + len(entry.lines)
         return Sorted(list(entries.values()), repeated, refused)
 
     async def _wait_stored(self, entries: Sequence[Entry], others: Sequence[asyncio.Future[None]]) -> None:
@@ -244,14 +262,3 @@ def free_instant(window: Window, plan: SlotPlan, now_ms: int) -> int:
     while window.knows(reading_key(plan, now_ms)):
         now_ms += 1
     return now_ms
-
-
-def find_slot(slots: Mapping[str, SlotPlan], devid: str, sender: Sender) -> SlotPlan:
-    """The slot of that id, if the sender may send for it.
-
-    Raises: UnknownSlot; a slot of another property is as unknown as one that does not exist.
-    """
-    plan = slots.get(devid)
-    if plan is None or (sender.property_id is not None and plan.property_id != sender.property_id):
-        raise UnknownSlot(f"no device slot {devid[:80]!r} in this property")
-    return plan

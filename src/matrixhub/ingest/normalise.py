@@ -45,10 +45,13 @@ _BLANKS = re.compile(rb"\s")
 _NEEDS_CARE = re.compile(rb"\\|[:,\[]-?[0-9]+(?:\.[0-9]*[eE]|[eE]|\.0+(?![0-9]))")
 """What keeps the bytes of `v` from being passed on as they are: escapes, exponents, whole numbers with a fraction."""
 
+KEY_INSTANT_BITS = 48
+"""Room for the instant in a deduplication key: every millisecond of the years 1970 to 9999."""
+
 REMEMBERED_MAX = 2048
 """Different `v` remembered for each device type: most sensors say the same few things again and again."""
 
-_NO_STATS = (b"", b"null")
+_NO_STATS = msgspec.Raw()
 
 _encode = msgspec.json.Encoder().encode
 _decode_values = msgspec.json.Decoder(dict[str, Any]).decode
@@ -67,7 +70,7 @@ class Incoming(msgspec.Struct, gc=False):
     DevType: str | None = None
     DASSOC: str | None = None
     DevSubType: str | None = None
-    stats: msgspec.Raw = msgspec.Raw()
+    stats: msgspec.Raw = _NO_STATS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,15 +85,19 @@ class TimeRules:
 class SlotPlan:
     """All that a reading of the slot has in common, ready to be joined."""
 
-    number: int
-    """Number of the slot in this process: the device part of a deduplication key."""
+    key_base: int
+    """The device part of a deduplication key: the number of the slot in this process, above any instant."""
     property_id: str
     subject: str
     devtype: str
     tz: ZoneInfo
     calendar: Callable[[int], bytes]
     fixed: bytes
+    """What the slot says of place and type, as members of the object."""
     hardware: bytes
+    """What it says of the device; the device may know better."""
+    middle: bytes
+    """Both, framed to stand between `unixT` and the value of `v`."""
     check: Callable[[bytes], bytes]
 
 
@@ -118,17 +125,24 @@ def plan_slot(slot: Slot, number: int, calendars: dict[tuple[str, bool], Callabl
     }
     if aggregates:
         fixed["ID"] = slot.id
+    place = _members(fixed)
+    hardware = _members({"DASSOC": slot.hardware_id, "DevSubType": slot.sub_type})
     return SlotPlan(
-        number=number,
+        key_base=number << KEY_INSTANT_BITS,
         property_id=slot.property_id,
         subject=sensor_subject(slot.property_id, slot.building_id, devtype),
         devtype=devtype,
         tz=tz,
         calendar=calendars[key],
-        fixed=_members(fixed),
-        hardware=_members({"DASSOC": slot.hardware_id, "DevSubType": slot.sub_type}),
+        fixed=place,
+        hardware=hardware,
+        middle=_middle(place, hardware),
         check=_value_check(kind, slot.parameters) if kind else _pass_object,
     )
+
+
+def _middle(place: bytes, hardware: bytes) -> bytes:
+    return b',%b,%b,"v":' % (place, hardware)
 
 
 def reading_instant(item: Incoming, plan: SlotPlan, now_ms: int, rules: TimeRules) -> int | None:
@@ -167,34 +181,25 @@ def reading_line(item: Incoming, plan: SlotPlan, instant_ms: int) -> bytes:
     if item.DevType is not None and canonical_devtype(item.DevType) != plan.devtype:
         raise WrongDeviceType(f"the reading is of {item.DevType}, but its slot takes {plan.devtype}")
     try:
+        end = b"}" if item.stats is _NO_STATS else _stats(bytes(item.stats))
         values = plan.check(bytes(item.v))
-        stats = b"" if bytes(item.stats) in _NO_STATS else _pass_object(bytes(item.stats))
     except RecursionError as error:
         raise BadValue("`v` or `stats` is nested too deeply") from error
-    hardware = plan.hardware
+    middle = plan.middle
     if item.DASSOC is not None or item.DevSubType is not None:
-        hardware = _device_hardware(item, plan)
-    if not stats:
-        return b'%b,"unixT":%d,%b,%b,"v":%b}' % (
-            plan.calendar(instant_ms // 1000),
-            instant_ms,
-            plan.fixed,
-            hardware,
-            values,
-        )
-    return b'%b,"unixT":%d,%b,%b,"v":%b,"stats":%b}' % (
-        plan.calendar(instant_ms // 1000),
-        instant_ms,
-        plan.fixed,
-        hardware,
-        values,
-        stats,
-    )
+        middle = _middle(plan.fixed, _device_hardware(item, plan))
+    calendar = plan.calendar(instant_ms // 1000)
+    return b"".join((calendar, b',"unixT":', str(instant_ms).encode(), middle, values, end))
+
+
+def _stats(raw: bytes) -> bytes:
+    """The end of the object with the tags that analytics on the device added."""
+    return b"}" if raw == b"null" else b',"stats":%b}' % _pass_object(raw)
 
 
 def reading_key(plan: SlotPlan, instant_ms: int) -> int:
     """What makes a repeat of a reading: the slot (which has one type) and the instant, as one exact number."""
-    return plan.number << 48 | (instant_ms & 0xFFFF_FFFF_FFFF)
+    return plan.key_base + instant_ms
 
 
 def _device_hardware(item: Incoming, plan: SlotPlan) -> bytes:

@@ -18,8 +18,8 @@ START = Position(seq=1)
 SUB = SubscriptionId("sub_1")
 
 
-def message(seq: int, *lines: str) -> Message:
-    return Message(seq, "sensors.p.b.T", "\n".join(lines).encode(), len(lines))
+def message(seq: int, *lines: str, origin: str = "ing_1") -> Message:
+    return Message(seq, "sensors.p.b.T", "\n".join(lines).encode(), len(lines), origin)
 
 
 def pieces(*messages: Message, start: Position = START, zones: frozenset[ZoneId] = frozenset()) -> list[Piece]:
@@ -142,3 +142,16 @@ def test_cutting_to_the_end_gives_every_reading_once_in_order_within_the_limits(
         position = batch.end
     assert [i for b in batches for i in items_of(b)] == [line for m in messages for line in m.data.decode().split("\n")]
     assert all(a.end == b.start for a, b in pairwise(batches))
+
+
+@settings(derandomize=True, max_examples=200)
+@given(st.dictionaries(st.text(), st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
+def test_lines_of_ingest_are_escaped_as_any_encoder_would(values: dict[str, str | int | float]) -> None:
+    line = msgspec.json.encode(values).decode()
+    ours = cut_batch(pieces(message(1, line, line)), START, BatchLimits())
+    theirs = cut_batch(pieces(message(1, line, line, origin="")), START, BatchLimits())
+    assert items_of(ours) == [line, line] == items_of(theirs)
+
+
+def test_lines_of_others_are_escaped_whatever_they_hold() -> None:
+    assert items_of(cut_batch(pieces(message(1, "a\tb\x01", origin="")), START, BatchLimits())) == ["a\tb\x01"]

@@ -446,9 +446,9 @@ async def test_only_a_valid_bearer_key_names_a_sender() -> None:
 
 async def test_a_slot_keeps_its_number_over_a_reload_while_it_keeps_its_type() -> None:
     known = await registry()
-    before = {name: plan.number for name, plan in known.slots.items()}
+    before = {name: plan.key_base for name, plan in known.slots.items()}
     await known.reload()
-    assert {name: plan.number for name, plan in known.slots.items()} == before
+    assert {name: plan.key_base for name, plan in known.slots.items()} == before
     assert len(set(before.values())) == len(before)
 
 
