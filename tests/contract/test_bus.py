@@ -179,7 +179,7 @@ async def test_following_gives_what_is_there_and_then_what_comes(bus: Bus) -> No
 
 
 async def test_following_can_begin_behind_the_end(bus: Bus) -> None:
-    following = asyncio.create_task(collect(bus, 3, 1))
+    following = asyncio.create_task(collect(bus, 3, 2))
     await bus.publish([outgoing(n) for n in range(4)])
     assert [m.seq for m in await following][:2] == [3, 4]
 
