@@ -16,14 +16,12 @@ from typing import Annotated, Any
 import typer
 import uvloop
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from matrixhub.bus import open_bus
-from matrixhub.cli.liveview import LiveState, render, shortened_ms
+from matrixhub.cli.liveview import LiveState, RateMeter, live_screen, shortened_ms
 from matrixhub.cli.local import EXIT_FAILED, fail, first_error, print_json, settings_for
-from matrixhub.cli.receive import RateMeter
 from matrixhub.cli.sitefile import read_site
 from matrixhub.cli.subscriptions import count_pending
 from matrixhub.config import Settings, data_directory
@@ -207,11 +205,11 @@ async def _perform(stage: Stage, wish: Wish, people: Console, stop: asyncio.Even
                 batch=stage.settings.ingest.request_items_max,
                 seconds=wish.seconds,
                 now_ms=lambda: time.time_ns() // 1_000_000,
-                tick_s=min(0.05, max(0.001, 1 / wish.rate)),
+                tick_s=0.002,  # so that the latency shown is the hub's and not the simulator's
             ),
             name="simulate",
         )
-        with _screen(people) as show:
+        with live_screen(people) as show:
             await _watch(stage, wish, tally, show, lambda: sending.done() or stop.is_set())
             sending.cancel() if stop.is_set() else await sending
             if misbehaving is not None:
@@ -342,12 +340,3 @@ def _directory(data: Path | None) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _screen(people: Console) -> Iterator[Callable[[LiveState], None]]:
-    if not people.is_terminal:
-        yield lambda _state: None
-        return
-    with Live(console=people, auto_refresh=False, transient=True) as live:
-        yield lambda state: live.update(render(state), refresh=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -17,6 +20,32 @@ from rich.text import Text
 PAYLOADS_SHOWN = 5
 
 _COLUMNS = 5
+
+
+class RateMeter:
+    """The rate of a growing count over the last seconds."""
+
+    def __init__(self, over_s: float = 3.0) -> None:
+        self._over_s = over_s
+        self._points: deque[tuple[float, int]] = deque()
+
+    def per_s(self, at_s: float, count: int) -> float:
+        """The rate, given that the count is this now."""
+        self._points.append((at_s, count))
+        while len(self._points) > 2 and self._points[1][0] <= at_s - self._over_s:
+            self._points.popleft()
+        first_s, first = self._points[0]
+        return (count - first) / (at_s - first_s) if at_s > first_s else 0.0
+
+
+@contextmanager
+def live_screen(console: Console) -> Iterator[Callable[[LiveState], None]]:
+    """A function that shows a moment of the run; it does nothing where no one looks."""
+    if not console.is_terminal:
+        yield lambda _state: None
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield lambda state: live.update(render(state), refresh=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

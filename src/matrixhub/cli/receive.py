@@ -8,7 +8,6 @@ import os
 import shlex
 import signal
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -18,11 +17,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from matrixhub.cli.liveview import LiveState, render, shortened_ms
+from matrixhub.cli.liveview import LiveState, RateMeter, live_screen, shortened_ms
 from matrixhub.config import data_directory, load_settings
 from matrixhub.model.errors import MatrixHubError
 from matrixhub.testing.receiver import Accept, Answer, Behaviour, HttpsReceiver
@@ -139,27 +137,11 @@ async def _show_until_stopped(wish: _Wish, receiver: HttpsReceiver, people: Cons
     ends_in_s = math.inf if wish.seconds is None else wish.seconds
     started = time.monotonic()
     rate = RateMeter()
-    with _stop_signals() as stop, _screen(people) as show:
+    with _stop_signals() as stop, live_screen(people) as show:
         while not stop.is_set() and (elapsed_s := time.monotonic() - started) < ends_in_s:
             show(_live_state(receiver, wish, elapsed_s, rate))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(_REFRESH_S, ends_in_s - elapsed_s))
-
-
-class RateMeter:
-    """The rate of a growing count over the last seconds."""
-
-    def __init__(self, over_s: float = 3.0) -> None:
-        self._over_s = over_s
-        self._points: deque[tuple[float, int]] = deque()
-
-    def per_s(self, at_s: float, count: int) -> float:
-        """The rate, given that the count is this now."""
-        self._points.append((at_s, count))
-        while len(self._points) > 2 and self._points[1][0] <= at_s - self._over_s:
-            self._points.popleft()
-        first_s, first = self._points[0]
-        return (count - first) / (at_s - first_s) if at_s > first_s else 0.0
 
 
 def _live_state(receiver: HttpsReceiver, wish: _Wish, elapsed_s: float, rate: RateMeter) -> LiveState:
@@ -224,16 +206,6 @@ def _summary_table(result: dict[str, Any]) -> Table:
     for problem in result["problems"]:
         table.add_row("problem", Text(problem, style="red"))
     return table
-
-
-@contextmanager
-def _screen(people: Console) -> Iterator[Callable[[LiveState], None]]:
-    """A function that shows a state; it does nothing where no one looks."""
-    if not people.is_terminal:
-        yield lambda _state: None
-        return
-    with Live(console=people, auto_refresh=False, transient=True) as live:
-        yield lambda state: live.update(render(state), refresh=True)
 
 
 @contextmanager

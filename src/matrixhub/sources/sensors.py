@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from matrixhub.sources.rooms import Room
 Values = dict[str, Json]
 
 
-class Sensor:
+class Sensor(ABC):
     """A device in its slot. `last_ms` is the instant of its last reading."""
 
     __slots__ = ("last_ms", "rng", "room", "slot_id")
@@ -35,9 +36,9 @@ class Sensor:
         """How long until the next report: the interval of the type, a tenth more or less."""
         return self.interval_s * (0.9 + 0.2 * self.rng.random())
 
+    @abstractmethod
     def values(self, now_ms: int) -> Values:
         """The `v` of a report at the instant; the room has been advanced to it, `last_ms` not yet."""
-        raise NotImplementedError
 
 
 class PeopleCounter(Sensor):
