@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -13,7 +13,7 @@ from matrixhub.ingest.body import Item
 from matrixhub.ingest.normalise import SlotPlan, TimeRules, reading_instant, reading_key, reading_line
 from matrixhub.ingest.registry import Registry, Sender
 from matrixhub.ingest.window import Window
-from matrixhub.ingest.writer import Entry, Writer
+from matrixhub.ingest.writer import Writer
 from matrixhub.model.errors import ItemRefused, Overloaded, ReadingTooLarge, UnknownSlot
 from matrixhub.observe import Observe, ReadingRefused, WindowRebuilt
 from matrixhub.ports import Bus, Clock, Message
@@ -21,8 +21,8 @@ from matrixhub.ports import Bus, Clock, Message
 LINE_BYTES_MAX = 262_144
 """A reading must fit a push and a stream message whole."""
 
-SLICE = 100
-"""A large request lets others, and deliveries, have their turn after so many readings: some hundred microseconds."""
+SLICE = 32
+"""A large request lets others, and deliveries, have their turn after so many readings: some fifty microseconds."""
 
 REBUILD_BYTES = 8 * 1024 * 1024
 
@@ -43,20 +43,17 @@ class Receipt(msgspec.Struct, frozen=True):
     refused: Sequence[Refusal]
 
 
-@dataclass(frozen=True, slots=True)
-class Sorted:
-    """The readings of a request by what becomes of them."""
+@dataclass(slots=True)
+class Taken:
+    """What has become of a request's readings so far, and the rounds it has to wait for.
 
-    entries: Sequence[Entry]
-    repeated: int
-    refused: Sequence[Refusal]
+    Those of the first copies of repeats are among them.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Taken(Sorted):
-    """Readings that the writer has, and what their repeats have to wait for."""
-
-    others: Sequence[asyncio.Future[None]]
+    accepted: int = 0
+    repeated: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+    rounds: set[asyncio.Future[None]] = field(default_factory=set)
 
 
 class _Key(msgspec.Struct, gc=False):
@@ -98,54 +95,27 @@ class Acceptor:
         Raises: Overloaded if the stream does not take them in time; sending the same readings again is safe, because
         those that were stored meanwhile are recognised. StreamFull if it has no room.
         """
+        taken = Taken()
         if len(items) <= SLICE:
-            parts = [self._take(items, 0, sender)]
+            self._take(items, 0, sender, taken)
         else:
             async with self._large:  # one at a time, or the others' turns would be as many slices long
-                parts = []
                 for start in range(0, len(items), SLICE):
-                    parts.append(self._take(items[start : start + SLICE], start, sender))
+                    self._take(items[start : start + SLICE], start, sender, taken)
                     await asyncio.sleep(0)
-        entries = [entry for part in parts for entry in part.entries]
-        await self._wait_stored(entries, [other for part in parts for other in part.others])
-        return Receipt(
-            accepted=sum(len(entry.lines) for entry in entries),
-            repeated=sum(part.repeated for part in parts),
-            refused=[refusal for part in parts for refusal in part.refused],
-        )
+        await self._wait_stored(taken.rounds)
+        return Receipt(taken.accepted, taken.repeated, taken.refused)
 
-    def _take(self, items: Sequence[Item], start: int, sender: Sender) -> Taken:
-        """Give some items to the writer.
+    def _take(self, items: Sequence[Item], start: int, sender: Sender, taken: Taken) -> None:
+        """Normalise some items into the round that gathers; the window knows their keys from here on.
 
-        Raises: Overloaded; what was given to it before is stored all the same, and recognised when it comes again.
+        Raises: Overloaded; what was taken before is stored all the same, and recognised when it comes again.
         """
-        found = self._sort(items, start, sender)
-        others = self._writer.unsettled() if found.repeated else []
-        try:
-            self._writer.add(found.entries)
-        except Overloaded:
-            self._forget(found.entries)
-            raise
-        return Taken(found.entries, found.repeated, found.refused, others)
-
-    def _sort(self, items: Sequence[Item], start: int, sender: Sender) -> Sorted:
-        """Normalise some items; nothing is stored yet, but the window knows the keys from here on.
-
-        A defect met by one item must not leave the others in the window as if they were stored.
-        """
-        entries: dict[str, Entry] = {}
-        try:
-            return self._sort_into(entries, items, start, sender)
-        except BaseException:
-            self._forget(list(entries.values()))
-            raise
-
-    def _sort_into(self, entries: dict[str, Entry], items: Sequence[Item], start: int, sender: Sender) -> Sorted:
+        gathering = self._writer.open_round()
         now_ms, rules, slots, window = self._clock.now_ms(), self._rules, self._registry.slots, self._window
         window.turn(self._clock.monotonic())
         only = sender.property_id
-        refused: list[Refusal] = []
-        repeated = 0
+        accepted = repeated = 0
         for index, item in enumerate(items, start):
             try:
                 if isinstance(item, ItemRefused):
@@ -157,34 +127,33 @@ class Acceptor:
                 instant = reading_instant(item, plan, now_ms, rules)
                 if instant is None:
                     instant = free_instant(window, plan, now_ms)
-                key = reading_key(plan, instant)
                 line = reading_line(item, plan, instant)
                 if len(line) > LINE_BYTES_MAX:
                     raise ReadingTooLarge(f"the reading has {len(line):,} bytes; the limit is {LINE_BYTES_MAX:,}")
             except ItemRefused as error:
-                refused.append(Refusal(index, error.code, error.message))
+                taken.refused.append(Refusal(index, error.code, error.message))
                 self._observe(ReadingRefused(code=error.code, devid=getattr(item, "DEVID", ""), message=error.message))
                 continue
-            if not window.add(key):
+            key = reading_key(plan, instant)
+            if window.add(key):
+                gathering.add(plan.subject, line, key)
+                accepted += 1
+            else:
                 repeated += 1
-                continue
-            entry = entries.get(plan.subject)
-            if entry is None:
-                entry = entries[plan.subject] = Entry(plan.subject)
-            entry.lines.append(line)
-            entry.keys.append(key)
-        for entry in entries.values():
-            entry.size_bytes = sum(map(len, entry.lines)) + len(entry.lines)
-        return Sorted(list(entries.values()), repeated, refused)
+        if accepted:
+            taken.rounds.add(gathering.stored)
+        if repeated:
+            taken.rounds.update(self._writer.unsettled())
+        taken.accepted += accepted
+        taken.repeated += repeated
 
-    async def _wait_stored(self, entries: Sequence[Entry], others: Sequence[asyncio.Future[None]]) -> None:
-        own = [entry.stored for entry in entries if entry.stored is not None]
-        if len(own) == 1 and not others:
-            await self._wait_one(own[0])
+    async def _wait_stored(self, rounds: set[asyncio.Future[None]]) -> None:
+        if len(rounds) == 1:
+            await self._wait_one(*rounds)
             return
-        if not own and not others:
+        if not rounds:
             return
-        done, unfinished = await asyncio.wait({*own, *others}, timeout=self._wait_s)
+        done, unfinished = await asyncio.wait(rounds, timeout=self._wait_s)
         for future in done:
             if (error := future.exception()) is not None:
                 raise error
@@ -200,10 +169,6 @@ class Acceptor:
                 await asyncio.shield(stored)
         except TimeoutError:
             raise Overloaded from None
-
-    def _forget(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            self._window.forget(entry.keys)
 
     async def rebuild_window(self, bus: Bus, *, since_ms: int, keys_max: int) -> None:
         """Read the window back from the stream after a start, so that a restart does not let repeats in.

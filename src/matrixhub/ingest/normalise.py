@@ -7,6 +7,7 @@ Source: docs/contract/sensor-data.md §1 and §5, design decision 1.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import msgspec
 from matrixhub.bus.subjects import sensor_subject
 from matrixhub.model.devices import (
     EXACT_MAX,
+    GOOD_THRESHOLD,
     MAX_RATING,
     Attribute,
     DeviceType,
@@ -137,7 +139,7 @@ def plan_slot(slot: Slot, number: int, calendars: dict[tuple[str, bool], Callabl
         fixed=place,
         hardware=hardware,
         middle=_middle(place, hardware),
-        check=_value_check(kind, slot.parameters) if kind else _pass_object,
+        check=_value_check(kind, *_feedback_limits(slot.parameters)) if kind else _pass_object,
     )
 
 
@@ -189,7 +191,7 @@ def reading_line(item: Incoming, plan: SlotPlan, instant_ms: int) -> bytes:
     if item.DASSOC is not None or item.DevSubType is not None:
         middle = _middle(plan.fixed, _device_hardware(item, plan))
     calendar = plan.calendar(instant_ms // 1000)
-    return b"".join((calendar, b',"unixT":', str(instant_ms).encode(), middle, values, end))
+    return b"".join((calendar, b',"unixT":', b"%d" % instant_ms, middle, values, end))
 
 
 def _stats(raw: bytes) -> bytes:
@@ -239,15 +241,25 @@ def _render_aggregated(calendar: Calendar) -> bytes:
     return _render_calendar(calendar) + b',"AGG":"%b"' % calendar.t.encode()
 
 
-def _value_check(kind: DeviceType, parameters: Mapping[str, Json]) -> Callable[[bytes], bytes]:
+def _feedback_limits(parameters: Mapping[str, Json]) -> tuple[int, int]:
+    """What of a slot's parameters the values depend on; most slots have the same, and so share their check."""
+    return (
+        parameter(parameters, "MaxRating", MAX_RATING),
+        parameter(parameters, "GoodThreshold", GOOD_THRESHOLD),
+    )
+
+
+@functools.cache
+def _value_check(kind: DeviceType, max_rating: int, good_threshold: int) -> Callable[[bytes], bytes]:
     """A function that gives `v` as it leaves the hub.
 
     Values that already have their published form, which is nearly all, are decoded once into a struct made for the
     type and their bytes are passed on; everything else takes the long way round through `normal_values`. That both
     ways agree is a property test.
     """
+    parameters: Mapping[str, Json] = {"MaxRating": max_rating, "GoodThreshold": good_threshold}
     quick = msgspec.json.Decoder(_struct_for(kind)).decode
-    is_normal = _feedback_is_normal(parameters) if kind.devtype == "SMARTCLEAN#FD" else _any_needed(kind)
+    is_normal = _feedback_is_normal(max_rating) if kind.devtype == "SMARTCLEAN#FD" else _any_needed(kind)
     remembered: dict[bytes, bytes] = {}
 
     def remember(raw: bytes) -> bytes:
@@ -345,9 +357,8 @@ def _any_needed(kind: DeviceType) -> Callable[[Any], bool]:
     return lambda values: needed(values) != absent
 
 
-def _feedback_is_normal(parameters: Mapping[str, Json]) -> Callable[[Any], bool]:
+def _feedback_is_normal(best: int) -> Callable[[Any], bool]:
     """Feedback passes as it is when rating, stars and sign are all there and agree (Q7)."""
-    best = parameter(parameters, "MaxRating", MAX_RATING)
 
     def normal(values: Any) -> bool:
         rating, stars, sign = values.a0, values.a1, values.a2

@@ -1,4 +1,4 @@
-"""Puts lines on the stream in rounds: while one round is on its way, the lines of all requests gather for the next.
+"""Puts lines on the stream in rounds: while one round is on its way, the lines of all requests gather in the next.
 
 So a lone reading is written at once, and a thousand small requests share a few stream messages. One round at a time
 keeps the order of a slot's readings; a round that gets no answer is sent again under the same message ids until it is
@@ -9,7 +9,7 @@ Source: design decisions 1 and 2, docs/decisions/0005-writing-in-rounds.md
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from matrixhub.bus.nats import ORIGIN_HEADER
@@ -18,98 +18,87 @@ from matrixhub.model.errors import Overloaded
 from matrixhub.model.ids import new_id
 from matrixhub.ports import Bus, Outgoing
 
-PENDING_BYTES_MAX = 64 * 1024 * 1024
+PENDING_LINES_MAX = 100_000
 """Lines waiting for a round; more is refused with Overloaded instead of filling memory."""
 
 
 @dataclass(slots=True)
-class Entry:
-    """The lines of one request for one subject, with the keys to forget should they not be stored."""
+class Pack:
+    """Lines of one subject, with the keys to forget should they not be stored."""
 
-    subject: str
     lines: list[bytes] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
-    size_bytes: int = 0
-    stored: asyncio.Future[None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A message, the keys of its lines, and the entries they are from."""
+    """A message, and the keys of its lines."""
 
     message: Outgoing
     keys: Sequence[int]
-    entries: Sequence[Entry]
 
 
-def pack_round(entries: Sequence[Entry], *, items_max: int, bytes_max: int, origin: str) -> list[Packed]:
-    """The messages of a round: the lines of each subject together, in order of arrival, within the limits.
-
-    A single line larger than the limit gets a message of its own.
-    """
-    by_subject: dict[str, list[Entry]] = {}
-    for entry in entries:
-        by_subject.setdefault(entry.subject, []).append(entry)
+def pack_round(packs: Mapping[str, Pack], *, items_max: int, bytes_max: int, origin: str) -> list[Packed]:
+    """The messages of a round: the lines of each subject in order of arrival, within the limits."""
     packed: list[Packed] = []
-    for subject, group in by_subject.items():
-        open_: list[Entry] = []
-        items = size = 0
-        for entry in group:
-            if open_ and (items + len(entry.lines) > items_max or size + entry.size_bytes > bytes_max):
-                packed.append(_pack_whole(subject, open_, origin))
-                open_, items, size = [], 0, 0
-            if len(entry.lines) > items_max or entry.size_bytes > bytes_max:
-                packed += _pack_parts(entry, origin, items_max=items_max, bytes_max=bytes_max)
-            else:
-                open_.append(entry)
-                items += len(entry.lines)
-                size += entry.size_bytes
-        if open_:
-            packed.append(_pack_whole(subject, open_, origin))
+    for subject, pack in packs.items():
+        first = 0
+        for lines in cut_lines(pack.lines, items_max=items_max, bytes_max=bytes_max):
+            message = Outgoing(subject, b"\n".join(lines), len(lines), new_id("msg"), {ORIGIN_HEADER: origin})
+            packed.append(Packed(message, pack.keys[first : first + len(lines)]))
+            first += len(lines)
     return packed
 
 
-def _pack_whole(subject: str, entries: Sequence[Entry], origin: str) -> Packed:
-    """One message of several entries."""
-    lines = [line for entry in entries for line in entry.lines]
-    return Packed(_message(subject, lines, origin), [key for entry in entries for key in entry.keys], entries)
-
-
-def _pack_parts(entry: Entry, origin: str, *, items_max: int, bytes_max: int) -> list[Packed]:
-    """Several messages of one entry."""
-    parts: list[Packed] = []
-    first = 0
-    for lines in cut_lines(entry.lines, items_max=items_max, bytes_max=bytes_max):
-        keys = entry.keys[first : first + len(lines)]
-        parts.append(Packed(_message(entry.subject, lines, origin), keys, [entry]))
-        first += len(lines)
-    return parts
-
-
-def _message(subject: str, lines: Sequence[bytes], origin: str) -> Outgoing:
-    return Outgoing(subject, b"\n".join(lines), len(lines), new_id("msg"), {ORIGIN_HEADER: origin})
-
-
-def cut_lines(lines: Sequence[bytes], *, items_max: int, bytes_max: int) -> list[list[bytes]]:
-    """The lines in runs within the limits, each as long as it can be.
+def cut_lines(lines: Sequence[bytes], *, items_max: int, bytes_max: int) -> list[Sequence[bytes]]:
+    """The lines in runs within the limits, each as long as it can be; a larger line is a run of its own.
 
     >>> cut_lines([b"aa", b"bb", b"cccccc", b"d"], items_max=2, bytes_max=6)
     [[b'aa', b'bb'], [b'cccccc'], [b'd']]
     """
-    runs: list[list[bytes]] = []
-    size = 0
-    for line in lines:
-        if runs and len(runs[-1]) < items_max and size + len(line) + 1 <= bytes_max:
-            runs[-1].append(line)
-            size += len(line) + 1
-        else:
-            runs.append([line])
-            size = len(line) + 1
+    if len(lines) <= items_max and sum(map(len, lines)) + len(lines) <= bytes_max:
+        return [lines]
+    runs: list[Sequence[bytes]] = []
+    start = size = 0
+    for index, line in enumerate(lines):
+        if index > start and (index - start == items_max or size + len(line) + 1 > bytes_max):
+            runs.append(lines[start:index])
+            start, size = index, 0
+        size += len(line) + 1
+    runs.append(lines[start:])
     return runs
 
 
+@dataclass(slots=True)
+class Round:
+    """Lines that are written together. `stored` is settled when all of them are, or one cannot be."""
+
+    stored: asyncio.Future[None]
+    packs: dict[str, Pack] = field(default_factory=dict)
+    lines: int = 0
+
+    def add(self, subject: str, line: bytes, key: int) -> None:
+        """Put a line into the round."""
+        pack = self.packs.get(subject)
+        if pack is None:
+            pack = self.packs[subject] = Pack()
+        pack.lines.append(line)
+        pack.keys.append(key)
+        self.lines += 1
+
+    def settle(self, error: BaseException | None) -> None:
+        """Tell all who wait how it ended."""
+        if self.stored.done():
+            return
+        if error is None:
+            self.stored.set_result(None)
+        else:
+            self.stored.set_exception(error)
+            self.stored.exception()  # mark as seen: all requests may have given up waiting
+
+
 class Writer:
-    """Gathers entries and writes them round by round."""
+    """Gathers lines and writes them round by round."""
 
     def __init__(
         self, bus: Bus, forget: Callable[[Iterable[int]], None], *, items_max: int, bytes_max: int, origin: str
@@ -120,69 +109,54 @@ class Writer:
         self._items_max = items_max
         self._bytes_max = bytes_max
         self._origin = origin
-        self._pending: list[Entry] = []
-        self._pending_bytes = 0
         self._wake = asyncio.Event()
-        self._flying: list[Entry] = []
+        self._gathering: Round | None = None
+        self._flying: Round | None = None
 
-    def add(self, entries: Sequence[Entry]) -> None:
-        """Put entries into the next round; each one's `stored` is settled with it.
+    def open_round(self) -> Round:
+        """The round that takes lines now; it is written as soon as the one before it is stored.
 
-        Raises: Overloaded if too much waits already; then nothing was added.
+        Raises: Overloaded if too much waits already.
         """
-        size = sum(entry.size_bytes for entry in entries)
-        if self._pending and self._pending_bytes + size > PENDING_BYTES_MAX:
+        if self._gathering is None:
+            self._gathering = Round(asyncio.get_running_loop().create_future())
+            self._wake.set()
+        elif self._gathering.lines > PENDING_LINES_MAX:
             raise Overloaded("the stream is slower than the readings that come; send them again")
-        loop = asyncio.get_running_loop()
-        for entry in entries:
-            entry.stored = loop.create_future()
-            self._pending.append(entry)
-        self._pending_bytes += size
-        self._wake.set()
+        return self._gathering
 
     def unsettled(self) -> list[asyncio.Future[None]]:
-        """What a repeat has to wait for, as its first copy may be among these."""
-        return [entry.stored for entry in (*self._flying, *self._pending) if entry.stored is not None]
+        """What a repeat has to wait for, as its first copy may be in one of these rounds."""
+        return [found.stored for found in (self._flying, self._gathering) if found is not None]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write rounds until stop, and then what is left."""
         try:
             async with rung_by(stop, self._wake):
-                while self._pending or not stop.is_set():
+                while self._gathering is not None or not stop.is_set():
                     await self._wake.wait()
                     self._wake.clear()
-                    while self._pending:
-                        await self._write_round()
+                    while self._gathering is not None:
+                        await self._write_round(self._gathering)
         finally:
-            self._fail_rest()
+            for left in (self._flying, self._gathering):
+                if left is not None:
+                    self._forget(key for pack in left.packs.values() for key in pack.keys)
+                    left.settle(Overloaded("the hub is stopping; send the readings again"))
 
-    async def _write_round(self) -> None:
-        self._flying, self._pending, self._pending_bytes = self._pending, [], 0
-        packed = pack_round(self._flying, items_max=self._items_max, bytes_max=self._bytes_max, origin=self._origin)
-        results = await self._bus.publish([p.message for p in packed])
-        for part, error in zip(packed, results, strict=True):
+    async def _write_round(self, current: Round) -> None:
+        self._flying, self._gathering = current, None
+        if not current.lines:  # every reading it was opened for was refused
+            current.settle(None)
+            self._flying = None
+            return
+        packed = pack_round(current.packs, items_max=self._items_max, bytes_max=self._bytes_max, origin=self._origin)
+        failure: BaseException | None = None
+        for part, error in zip(packed, await self._bus.publish([p.message for p in packed]), strict=True):
             if error is not None:
-                # In the same step, so that no repeat is taken for stored in between.
+                # In the same step as the answer, so that no repeat is taken for stored in between. All requests of
+                # the round hear of it; what was stored of theirs is recognised when they come again.
                 self._forget(part.keys)
-                for entry in part.entries:
-                    _settle(entry, error)
-        for entry in self._flying:
-            _settle(entry, None)
-        self._flying = []
-
-    def _fail_rest(self) -> None:
-        for entry in (*self._flying, *self._pending):
-            self._forget(entry.keys)
-            _settle(entry, Overloaded("the hub is stopping; send the readings again"))
-        self._flying, self._pending = [], []
-
-
-def _settle(entry: Entry, error: BaseException | None) -> None:
-    """Tell the request of the entry how it ended, unless it was told already."""
-    if entry.stored is None or entry.stored.done():
-        return
-    if error is None:
-        entry.stored.set_result(None)
-    else:
-        entry.stored.set_exception(error)
-        entry.stored.exception()  # mark as seen: the request may have given up waiting
+                failure = error
+        current.settle(failure)
+        self._flying = None

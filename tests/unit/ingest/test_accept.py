@@ -13,7 +13,7 @@ from matrixhub.ingest.body import Item, parse_items
 from matrixhub.ingest.normalise import Incoming, TimeRules
 from matrixhub.ingest.registry import Sender
 from matrixhub.ingest.window import Window
-from matrixhub.ingest.writer import PENDING_BYTES_MAX, Entry, Writer
+from matrixhub.ingest.writer import PENDING_LINES_MAX, Writer
 from matrixhub.model.errors import MalformedBody, MalformedReading, Overloaded, StreamFull, Unauthorised
 from matrixhub.model.ids import BuildingId, PropertyId, SlotId, ZoneId
 from matrixhub.model.site import Slot
@@ -343,9 +343,10 @@ async def test_readings_that_are_refused_after_their_request_was_answered_are_ta
 async def test_more_than_the_writer_may_hold_is_refused_and_taken_when_it_comes_again() -> None:
     async with ingest() as hub:
         hub.bus.gate.clear()
-        hub.writer.add([Entry("s", [b"x"], [], 1)])
+        hub.writer.open_round().add("s", b"x", 1)
         await settle()
-        hub.writer.add([Entry("s", [b"x"], [], PENDING_BYTES_MAX)])
+        for key in range(PENDING_LINES_MAX + 1):
+            hub.writer.open_round().add("s", b"x", key)
         with pytest.raises(Overloaded, match="slower than the readings"):
             await hub.send(reading())
         hub.bus.gate.set()
