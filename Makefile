@@ -9,7 +9,7 @@ SECONDS ?= 20
 help:
 	@echo "make demo    install, then see readings of a simulated building arrive at an HTTPS endpoint"
 	@echo "make test    install, then run the tests"
-	@echo "make check   style, types, import contracts"
+	@echo "make check   style, types, import contracts, documents"
 	@echo "make bench   the measurements that docs/benchmarks.md quotes"
 	@echo "make fmt     format the code"
 	@echo "make lock    renew requirements/*.txt from pyproject.toml"
@@ -46,6 +46,7 @@ check: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/docs
 
 bench: $(VENV)/bench
 	$(BIN)/python -m bench
