@@ -35,6 +35,17 @@ def filter_pattern(property_id: PropertyId, wanted: Filter) -> str:
     return f"sensors.{subject_token(property_id)}.{building}.{devtype}"
 
 
+def filter_patterns(property_id: PropertyId, wanted: Filter) -> list[str]:
+    """Subject patterns that together cover the filter exactly, zones left aside, and of which no two overlap.
+
+    >>> filter_patterns(PropertyId("p"), Filter(devtypes=frozenset({"A", "B"})))
+    ['sensors.p.*.A', 'sensors.p.*.B']
+    """
+    buildings = sorted(map(subject_token, wanted.buildings)) or ["*"]
+    devtypes = sorted(map(subject_token, wanted.devtypes)) or ["*"]
+    return [f"sensors.{subject_token(property_id)}.{b}.{d}" for b in buildings for d in devtypes]
+
+
 def filter_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], bool]:
     """A function that says whether a subject is wanted, zones left aside (they are inside the message)."""
     prefix = f"sensors.{subject_token(property_id)}."

@@ -23,8 +23,8 @@ from matrixhub.bus import open_bus
 from matrixhub.cli.liveview import LiveState, RateMeter, live_screen, shortened_ms
 from matrixhub.cli.local import EXIT_FAILED, fail, first_error, print_json, settings_for
 from matrixhub.cli.sitefile import read_site
-from matrixhub.cli.subscriptions import count_pending
 from matrixhub.config import Settings, data_directory
+from matrixhub.deliveries.pending import count_pending
 from matrixhub.engines import read_secrets
 from matrixhub.model.errors import EngineError, MatrixHubError
 from matrixhub.model.ids import PropertyId
@@ -277,7 +277,7 @@ async def _summary(stage: Stage, tally: Tally, first_s: float | None) -> dict[st
     # The receiver has a reading a moment before the hub has saved that it was delivered.
     for _ in range(50):
         overview = await show_subscription(stage.database, stage.sealer, property_id, stage.subscription.id)
-        pending = await count_pending(stage.bus, overview)
+        pending = await count_pending(stage.bus, overview.subscription, overview.progress.position)
         progress = overview.progress
         accounted = progress.delivered + pending + progress.parked + progress.expired
         if pending == 0 and accounted == tally.accepted:

@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from matrixhub.bus.subjects import filter_pattern
 from matrixhub.cli.local import DataOption, JsonOption, Operator, open_operator, open_operator_bus, print_json
 from matrixhub.cli.local import run as run_command
+from matrixhub.deliveries.pending import count_pending
 from matrixhub.model.devices import canonical_devtype
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, ZoneId
@@ -151,7 +151,7 @@ def show(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOpti
         async with open_operator(data) as operator:
             overview = await _find(operator, subscription_id)
         async with open_operator_bus(data) as bus:
-            return overview, await count_pending(bus, overview)
+            return overview, await count_pending(bus, overview.subscription, overview.progress.position)
 
     overview, pending = run_command(work)
     document = {**_document(overview), "pending": pending}
@@ -176,17 +176,6 @@ def pause(subscription_id: IdArgument, data: DataOption = None) -> None:
 def resume(subscription_id: IdArgument, data: DataOption = None) -> None:
     """Push again, beginning with the first reading that was not delivered."""
     _change_state(subscription_id, "active", data)
-
-
-async def count_pending(bus: Any, overview: Overview) -> int:
-    """How many readings wait for a subscription; of a filter that one subject pattern cannot say, at most.
-
-    Raises BusError.
-    """
-    wanted, position = overview.subscription.filter, overview.progress.position
-    pattern = filter_pattern(overview.subscription.property_id, wanted)
-    waiting: int = await bus.count_items(pattern, position.seq)
-    return max(0, waiting - position.item)
 
 
 def _change_state(subscription_id: str, state: State, data: Path | None) -> None:
