@@ -5,6 +5,7 @@ An instant is an integer of epoch milliseconds (`unixT`). Source: docs/contract/
 
 from __future__ import annotations
 
+import email.utils
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -147,3 +148,18 @@ def calendar_cache(
         return found
 
     return rendered
+
+
+def parse_retry_after(text: str, now_s: float) -> float | None:
+    """Seconds to wait as `Retry-After` says, by number or by date; None where it says nothing that can be read.
+
+    >>> [parse_retry_after(text, 0.0) for text in ("120", "Thu, 01 Jan 1970 00:01:00 GMT", "soon")]
+    [120.0, 60.0, None]
+    """
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now_s)
+    except (ValueError, TypeError, OverflowError):
+        return None

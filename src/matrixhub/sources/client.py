@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import gzip
 import random
 import time
@@ -27,6 +26,7 @@ from matrixhub.model.errors import (
     Unauthorised,
     UnsupportedEncoding,
 )
+from matrixhub.model.time import parse_retry_after
 
 READINGS_PATH = "/hub/v1/readings"
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
@@ -128,7 +128,7 @@ class HubClient:
                 if status not in RETRIED:
                     return read_answer(status, answer)
                 failure = Overloaded(f"the hub answered {status}: {_message(answer) or 'send again later'}")
-                retry_after_s = parse_retry_after(headers.get("Retry-After"), time.time())
+                retry_after_s = parse_retry_after(headers.get("Retry-After", ""), time.time())
             wait_s = retry_wait_s(attempt, retry_after_s, spread=random.uniform(0, 0.2))
             if time.monotonic() + wait_s > give_up_at:
                 raise failure
@@ -177,22 +177,6 @@ def retry_wait_s(attempt: int, retry_after_s: float | None, *, spread: float) ->
     if retry_after_s is not None:
         return retry_after_s
     return float(min(5.0, 0.2 * 2 ** min(attempt - 1, 10)) * (1 + spread))
-
-
-def parse_retry_after(text: str | None, now_s: float) -> float | None:
-    """The seconds of a `Retry-After` header, given as a number or as a date; None if there is none to read.
-
-    >>> parse_retry_after("3", 0), parse_retry_after("Thu, 01 Jan 1970 00:00:09 GMT", 2), parse_retry_after("soon", 0)
-    (3.0, 7.0, None)
-    """
-    if text is None:
-        return None
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now_s)
-    except (ValueError, OverflowError):
-        return None
 
 
 class _Answer(msgspec.Struct):

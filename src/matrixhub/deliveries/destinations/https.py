@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import email.utils
 import io
 import ssl
 import time
@@ -21,6 +20,7 @@ import aiohttp
 from matrixhub import __version__
 from matrixhub.model.errors import DestinationRefused, DestinationUnreachable
 from matrixhub.model.subscription import Auth, BasicAuth, HttpsDestination, NoAuth
+from matrixhub.model.time import parse_retry_after
 from matrixhub.ports import Push, Sent
 
 ANSWER_BYTES_MAX = 65_536
@@ -128,21 +128,6 @@ def auth_headers(auth: Auth) -> dict[str, str]:
         case BasicAuth():
             pair = f"{auth.user}:{auth.password.reveal()}".encode()
             return {"Authorization": "Basic " + base64.b64encode(pair).decode("ascii")}
-
-
-def parse_retry_after(text: str, now_s: float) -> float | None:
-    """Seconds to wait as `Retry-After` says, by number or by date; None where it says nothing that can be read.
-
-    >>> [parse_retry_after(text, 0.0) for text in ("120", "Thu, 01 Jan 1970 00:01:00 GMT", "soon")]
-    [120.0, 60.0, None]
-    """
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now_s)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def describe_fault(error: BaseException) -> str:
