@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 SECONDS ?= 20
+SOAK_SECONDS ?= 300
 
-.PHONY: help demo test check bench fmt lock clean
+.PHONY: help demo test check bench soak fmt lock clean
 help:
 	@echo "make demo    install, then see readings of a simulated building arrive at an HTTPS endpoint"
 	@echo "make test    install, then run the tests"
 	@echo "make check   style, types, import contracts, documents"
 	@echo "make bench   the measurements that docs/benchmarks.md quotes"
+	@echo "make soak    load with random SIGKILL for SOAK_SECONDS=300, then the account of every reading"
 	@echo "make fmt     format the code"
 	@echo "make lock    renew requirements/*.txt from pyproject.toml"
 
@@ -47,6 +49,9 @@ check: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/docs
+
+soak: $(VENV)/dev
+	$(BIN)/python -m tests.acceptance.soak --seconds $(SOAK_SECONDS)
 
 bench: $(VENV)/bench
 	$(BIN)/python -m bench

@@ -427,11 +427,10 @@ class Customer:
         goal = summary().requests + refused().requests + count
         await wait_for(lambda: summary().requests + refused().requests >= goal, f"{count} more requests")
 
-    def check(self, sent: Sequence[Reading], *, repeats: int = 0, repeats_in_new_requests: int = 0) -> None:
-        """All that was sent has come, in order for each device, and repeats are as few as allowed.
+    def check(self, sent: Sequence[Reading], *, repeats: int = 0) -> None:
+        """All that was sent has come, in order for each device, and no reading twice but in a repeated request.
 
-        Shape:  repeats is how many requests may have come again, whole and under their id; repeats_in_new_requests how
-                many readings may have come again in another request.
+        Shape:  repeats is how many requests may have come again, each whole and under its id.
         """
         assert list(self.receiver.violations) == []
         assert self.receiver.unauthorised_total == 0
@@ -451,7 +450,7 @@ class Customer:
                 first.update(dict.fromkeys(taken.keys))
         assert by_device(first) == by_device(sent), "the order of a device is broken"
         assert again <= repeats, f"{again} requests came again, {repeats} may"
-        assert again_in_new <= repeats_in_new_requests, f"{again_in_new} readings came again in another request"
+        assert again_in_new == 0, f"{again_in_new} readings came again in another request"
 
     def check_retries(self) -> int:
         """After each request without a whole 2xx answer comes the same one again; how many there were."""

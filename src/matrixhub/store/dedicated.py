@@ -18,9 +18,8 @@ from matrixhub.store.pool import COMMAND_TIMEOUT_S, Connection, store_errors
 class DedicatedConnection:
     """Runs one statement at a time; after a fault the next one connects anew. Use it from one task."""
 
-    def __init__(self, dsn: str, settings: dict[str, str]) -> None:
+    def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._settings = settings
         self._connection: Connection | None = None
 
     async def fetch(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
@@ -32,7 +31,7 @@ class DedicatedConnection:
                         self._dsn,
                         timeout=COMMAND_TIMEOUT_S,
                         command_timeout=COMMAND_TIMEOUT_S,
-                        server_settings={"application_name": "matrixhub positions", **self._settings},
+                        server_settings={"application_name": "matrixhub positions"},
                     )
                 return list(await self._connection.fetch(statement, *arguments))
             except BaseException:

@@ -31,13 +31,11 @@ class PostgresLeases:
         self._database = database
         self._sealer = sealer
         self._observe = observe
-        self._positions = DedicatedConnection(database.dsn, {})
-        self._plans = DedicatedConnection(database.dsn, {"synchronous_commit": "off"})
+        self._positions = DedicatedConnection(database.dsn)
 
     async def close(self) -> None:
-        """Close the connections of its own."""
+        """Close the connection of its own."""
         await self._positions.close()
-        await self._plans.close()
 
     async def heartbeat(self, worker: WorkerId, lease_s: float) -> None:
         """Say that the worker lives. See `Leases.heartbeat`."""
@@ -80,11 +78,7 @@ class PostgresLeases:
             await connection.execute("select pg_notify($1, '')", SUBSCRIPTION_CHANNEL)
 
     async def advance(self, steps: Sequence[Advance]) -> frozenset[SubscriptionId]:
-        """Save steps in one transaction. See `Leases.advance`.
-
-        A group that only plans is committed without waiting for the disk: a plan lost with PostgreSQL costs a
-        repeat under another id, a position would cost a repeat of everything since.
-        """
+        """Save steps in one transaction, on disk when it returns. See `Leases.advance`."""
         started = time.perf_counter()
         columns = [
             [s.subscription for s in steps],
@@ -98,8 +92,7 @@ class PostgresLeases:
             [s.attempts_failed for s in steps],
             [s.last_error for s in steps],
         ]
-        connection = self._plans if all(s.position is None for s in steps) else self._positions
-        rows = await connection.fetch(SQL["advance"], columns)
+        rows = await self._positions.fetch(SQL["advance"], columns)
         self._observe(PositionsSaved(subscriptions=len(rows), seconds=time.perf_counter() - started))
         return frozenset(SubscriptionId(row["subscription_id"]) for row in rows)
 
