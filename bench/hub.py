@@ -28,6 +28,9 @@ COMMAND_WAIT_S = 30.0
 SAMPLE_EVERY_S = 0.2
 MB = 1024 * 1024
 
+LOOPBACK = {"MATRIXHUB_DELIVERIES__EGRESS_ALLOW": '["127.0.0.0/8", "::1/128"]'}
+"""The receiver is on this machine, where the hub does not push to unless it is allowed."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hub:
@@ -89,7 +92,7 @@ def running_hub(
     try:
         log = directory / f"{data.name}.log"
         command = [_program(), "up", "--data", str(data), "--listen", "127.0.0.1:0", "--json"]
-        with running(command, log, env=env) as process:
+        with running(command, log, env={**LOOPBACK, **(env or {})}) as process:
             info = _ready(Output(process, log, "matrixhub up"))
             yield _furnish(info["url"], process.pid, data, directory, receiver_url, ca_pem, batch_items)
     finally:
@@ -138,7 +141,7 @@ def _run(data: Path, *arguments: str) -> dict[str, Any]:
         [_program(), *arguments, "--data", str(data), "--json"],
         capture_output=True,
         cwd=ROOT,
-        env=environment(),
+        env=environment(LOOPBACK),
         timeout=COMMAND_WAIT_S,
         check=False,
     )

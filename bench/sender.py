@@ -11,9 +11,12 @@ from bench.child import serve
 from bench.readings import Source, push_items
 from matrixhub.deliveries.destinations.https import Timeouts, open_https_sender
 from matrixhub.deliveries.plan import cut_batch, open_message
+from matrixhub.model.egress import Allowance
 from matrixhub.model.ids import stable_uuid
 from matrixhub.model.subscription import BatchLimits, HttpsDestination, Position
 from matrixhub.ports import Message, Push
+
+LOOPBACK = Allowance.of(["127.0.0.0/8", "::1/128"])
 
 
 class BareSender:
@@ -31,7 +34,7 @@ class BareSender:
     async def send(self, url: str, ca_pem: str) -> dict[str, Any]:
         """Push one after the other."""
         destination = HttpsDestination(url=url, ca_pem=ca_pem)
-        async with open_https_sender(Timeouts(connect_s=5, total_s=15)) as sender:
+        async with open_https_sender(Timeouts(connect_s=5, total_s=15), LOOPBACK) as sender:
             began_ns = time.monotonic_ns()
             for number, body in enumerate(self._bodies):
                 await sender.send(Push(destination, stable_uuid(str(began_ns), str(number)), body))

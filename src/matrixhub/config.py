@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from matrixhub.model.errors import ConfigurationError
+from matrixhub.model.egress import Allowance
+from matrixhub.model.errors import ConfigurationError, InvalidValue
 
 ENVIRONMENT_PREFIX = "MATRIXHUB_"
 NOT_SETTINGS = frozenset({"MATRIXHUB_CONFIG", "MATRIXHUB_KEY", "MATRIXHUB_URL"})
@@ -101,6 +102,7 @@ class Deliveries(Frozen, frozen=True):
     lease_s: float
     buffer_bytes_max: int
     read_bytes_max: int
+    egress_allow: tuple[str, ...]
 
 
 class Secrets(Frozen, frozen=True):
@@ -280,6 +282,10 @@ def _check(settings: Settings) -> None:
             raise ConfigurationError(f"{path} is 0 or more, not {value}")
     if not settings.deliveries.retry_schedule_s or min(settings.deliveries.retry_schedule_s) < 0:
         raise ConfigurationError("deliveries.retry_schedule_s holds at least one wait, none below 0")
+    try:
+        Allowance.of(settings.deliveries.egress_allow)
+    except InvalidValue as error:
+        raise ConfigurationError(f"deliveries.egress_allow: {error.message}") from error
     if settings.secrets.master_key and not re.fullmatch(r"[0-9a-fA-F]{64}", settings.secrets.master_key):
         raise ConfigurationError("secrets.master_key is 64 hexadecimal digits")
     if bool(settings.engines.postgres.dsn) != bool(settings.engines.nats.url):

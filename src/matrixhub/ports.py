@@ -144,11 +144,15 @@ class Leases(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A request ready to be sent; every attempt sends these very bytes and this id."""
+    """A request ready to be sent; every attempt sends these very bytes and this id.
+
+    `property_id` is whose it is, for the advice in an error.
+    """
 
     destination: HttpsDestination
     request_id: str
     body: bytes
+    property_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,7 @@ class Sender(Protocol):
     """Carries a push to its destination."""
 
     async def send(self, push: Push) -> Sent:
-        """One attempt. Raises DestinationUnreachable or DestinationRefused."""
+        """One attempt. Raises DestinationUnreachable, DestinationRefused or EgressRefused."""
         ...
 
 

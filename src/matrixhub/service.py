@@ -25,6 +25,7 @@ from matrixhub.ingest.normalise import TimeRules
 from matrixhub.ingest.window import Window
 from matrixhub.ingest.writer import Writer
 from matrixhub.lifecycle import SystemClock, until_stopped
+from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
@@ -201,7 +202,8 @@ async def _run_roles(
             timeouts = Timeouts(
                 connect_s=settings.deliveries.connect_timeout_s, total_s=settings.deliveries.total_timeout_s
             )
-            sender = await resources.enter_async_context(open_https_sender(timeouts))
+            allowed = Allowance.of(settings.deliveries.egress_allow)
+            sender = await resources.enter_async_context(open_https_sender(timeouts, allowed))
             leases = PostgresLeases(database, Sealer(endpoints.master_key), observe)
             resources.push_async_callback(leases.close)
             worker = Worker(

@@ -47,6 +47,7 @@ KINDS: tuple[tuple[str, Callable[[int], dict[str, Any]]], ...] = (
 SETTINGS: Mapping[str, str] = {
     "MATRIXHUB_DELIVERIES__RETRY_SCHEDULE_S": "[0.1, 0.2, 0.5]",
     "MATRIXHUB_DELIVERIES__LEASE_S": "3",
+    "MATRIXHUB_DELIVERIES__EGRESS_ALLOW": '["127.0.0.0/8", "::1/128"]',
     "MATRIXHUB_LOG__FORMAT": "json",
 }
 

@@ -43,6 +43,7 @@ def elsewhere() -> Iterator[tuple[Hub, dict[str, str]]]:
                 "MATRIXHUB_ENGINES__NATS__URL": running["nats_url"],
                 "MATRIXHUB_SECRETS__MASTER_KEY": secrets["master_key"],
                 "MATRIXHUB_DELIVERIES__LEASE_S": "2",
+                "MATRIXHUB_DELIVERIES__EGRESS_ALLOW": '["127.0.0.0/8"]',
                 "MATRIXHUB_LOG__FORMAT": "json",
             },
         )

@@ -72,6 +72,7 @@ async def test_it_prints_how_to_subscribe_and_ends_with_a_json_summary(tmp_path:
         lines = await introduced(process.stderr)
         url, ca_file = lines["Receiving"].split()[-1], ca_dir / "ca.pem"
         assert lines["Certificate"] == str(ca_file)
+        assert lines["Allow"] == "matrixhub egress allow --property PROPERTY 127.0.0.1"
         assert lines["Subscribe"] == (
             f"matrixhub subscription create --property PROPERTY --url {url} --ca {ca_file} --basic 'me:it is'"
         )
@@ -116,3 +117,11 @@ async def test_what_cannot_start_is_exit_code_2(tmp_path: Path, options: list[st
         _, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 2
     assert reason in err.decode()
+
+
+async def test_a_host_that_is_not_known_to_be_forbidden_needs_no_leave(tmp_path: Path) -> None:
+    options = ["--port", "0", "--seconds", "0.2", "--ca-dir", str(tmp_path), "--name", "receiver.example"]
+    async with receive(*options) as process:
+        out, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert "subscription create" in out.decode()
+    assert "egress allow" not in out.decode()

@@ -34,12 +34,14 @@ from matrixhub.observe import Fact, PositionsSaved, ignore
 from matrixhub.ports import Advance
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
+from matrixhub.store.egress import allow_egress, list_egress, revoke_egress
 from matrixhub.store.keys import create_key, digest, keep_local_key, list_keys, revoke_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots, apply_site, list_properties, read_site, site_change
 from matrixhub.store.subscriptions import (
+    SUBSCRIPTION_CHANNEL,
     create_subscription,
     find_property,
     list_subscriptions,
@@ -60,6 +62,7 @@ TABLES = (
     "zones",
     "slots",
     "ingest_keys",
+    "egress_allowances",
     "subscriptions",
     "subscription_progress",
     "workers",
@@ -372,6 +375,58 @@ async def test_a_sealed_password_moved_to_another_subscription_cannot_be_opened(
 async def test_the_same_password_is_sealed_differently_each_time() -> None:
     assert SEALER.seal(Secret("x"), "s") != SEALER.seal(Secret("x"), "s")
     assert SEALER.open(SEALER.seal(Secret("ü"), "s"), "s") == Secret("ü")
+
+
+# --- what may be pushed to ---
+
+
+async def test_what_a_property_is_allowed_is_its_own_and_kept_in_one_form(database: Database) -> None:
+    one, other = await made_property(database, 1), await made_property(database, 2)
+    assert await allow_egress(database, one, "10.1.2.3") == "10.1.2.3/32"
+    for _ in range(2):
+        assert await allow_egress(database, one, "*.Example.org") == "*.example.org"
+    assert [allowed.target for allowed in await list_egress(database, one)] == ["*.example.org", "10.1.2.3/32"]
+    assert list(await list_egress(database, other)) == []
+    with pytest.raises(NotFound):
+        await revoke_egress(database, other, "10.1.2.3")
+    assert await revoke_egress(database, one, "10.1.2.3") == "10.1.2.3/32"
+    with pytest.raises(NotFound, match="egress list"):
+        await revoke_egress(database, one, "10.1.2.3")
+    assert [allowed.target for allowed in await list_egress(database, one)] == ["*.example.org"]
+    with pytest.raises(NotFound):
+        await allow_egress(database, PropertyId("nowhere"), "10.1.2.3")
+    with pytest.raises(InvalidValue):
+        await allow_egress(database, one, "10.1.2.3/8")
+
+
+async def test_the_allow_list_comes_with_every_reading_of_the_subscription(database: Database) -> None:
+    one, other = await made_property(database, 1), await made_property(database, 2)
+    mine, theirs = await subscribe(database, one), await subscribe(database, other)
+    await allow_egress(database, one, "10.0.0.0/8")
+    found = leases(database)
+    await found.heartbeat(ONE, 60)
+    expected = {mine.id: frozenset({"10.0.0.0/8"}), theirs.id: frozenset()}
+    for taken in (await found.claim(ONE, 0), await found.owned(ONE)):
+        assert {t.subscription.id: t.subscription.destination.egress_allow for t in taken} == expected
+    (shown,) = await list_subscriptions(database, SEALER, one)
+    assert shown == await show_subscription(database, SEALER, one, mine.id)
+    assert shown.subscription.destination.egress_allow == {"10.0.0.0/8"}
+    await revoke_egress(database, one, "10.0.0.0/8")
+    assert all(not lease.subscription.destination.egress_allow for lease in await found.owned(ONE))
+
+
+async def test_workers_hear_of_what_is_allowed_and_revoked(database: Database) -> None:
+    property_id = await made_property(database)
+    heard, stop = asyncio.Event(), asyncio.Event()
+    listening = asyncio.create_task(listen(database, SUBSCRIPTION_CHANNEL, heard.set, stop, ignore))
+    async with asyncio.timeout(10):
+        await heard.wait()
+        for change in (allow_egress, revoke_egress):
+            heard.clear()
+            await change(database, property_id, "10.1.2.3")
+            await heard.wait()
+    stop.set()
+    await listening
 
 
 # --- leases ---

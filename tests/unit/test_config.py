@@ -75,12 +75,16 @@ def test_every_setting_is_documented_by_the_comment_above_it() -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_every_setting_can_be_set_by_environment_and_by_override(path: str) -> None:
     default = value_of(load_settings(None, {}), path)
+    text: str
+    expected: object
     text, expected = {
         "str": ("0.0.0.0:81" if path == "http.listen" else KEY if "key" in path else "other", None),
         "int": ("7", 7),
         "float": ("7.5", 7.5),
         "tuple": ("[1, 2.5]", (1.0, 2.5)),
     }[type(default).__name__]
+    if path == "deliveries.egress_allow":
+        text, expected = '["10.0.0.0/8", "*.example.org"]', ("10.0.0.0/8", "*.example.org")
     environment = {"MATRIXHUB_" + path.upper().replace(".", "__"): text}
     if path == "log.level":
         environment = dict.fromkeys(environment, text := "debug")
@@ -123,6 +127,8 @@ def test_variables_that_commands_read_themselves_are_no_settings() -> None:
         ("[deliveries]\nretry_schedule_s = []", r"deliveries\.retry_schedule_s holds at least one"),
         ("[deliveries]\nretry_schedule_s = [1, -1]", r"deliveries\.retry_schedule_s"),
         ("[deliveries]\nretry_schedule_s = ['x']", r"deliveries\.retry_schedule_s"),
+        ("[deliveries]\negress_allow = ['10.1.2.3/8']", r"deliveries\.egress_allow: .* write 10\.0\.0\.0/8"),
+        ("[deliveries]\negress_allow = ['*']", r"deliveries\.egress_allow: '\*' is neither"),
         ("[deliveries]\nlease_s = -1", r"deliveries\.lease_s is more than 0"),
         ("[log]\nlevel = 'loud'", r"log\.level"),
         ("[secrets]\nmaster_key = 'abc'", r"secrets\.master_key is 64"),

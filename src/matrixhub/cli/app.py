@@ -10,6 +10,7 @@ import typer
 from matrixhub import __version__
 from matrixhub.cli.demo import demo
 from matrixhub.cli.doctor import doctor
+from matrixhub.cli.egress import egress
 from matrixhub.cli.hub import run, up
 from matrixhub.cli.keys import keys
 from matrixhub.cli.local import config_file, fail
@@ -64,6 +65,7 @@ for command in (demo, up, run, simulate, replay, receive, config, migrate, docto
 app.add_typer(site, name="site")
 app.add_typer(keys, name="key")
 app.add_typer(subscription, name="subscription")
+app.add_typer(egress, name="egress")
 
 
 def main() -> None:

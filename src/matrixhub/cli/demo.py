@@ -105,7 +105,12 @@ def demo(
         with _directory(data) as path:
             settings = settings_for(
                 path,
-                {"http.listen": "127.0.0.1:0", "deliveries.retry_schedule_s": (0.1, 0.3, 1.0), "log.level": "error"},
+                {
+                    "http.listen": "127.0.0.1:0",
+                    "deliveries.retry_schedule_s": (0.1, 0.3, 1.0),
+                    "deliveries.egress_allow": ("127.0.0.0/8", "::1/128"),  # where its receiver is
+                    "log.level": "error",
+                },
             )
             summary = uvloop.run(_run(settings, wish, people))
     except* MatrixHubError as group:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -22,6 +23,8 @@ from rich.text import Text
 
 from matrixhub.cli.liveview import LiveState, RateMeter, live_screen, shortened_ms
 from matrixhub.config import data_directory, load_settings
+from matrixhub.deliveries.egress import forbidden_reason
+from matrixhub.model.egress import literal_address
 from matrixhub.model.errors import MatrixHubError
 from matrixhub.testing.receiver import Accept, Answer, Behaviour, HttpsReceiver
 from matrixhub.testing.tls import CA_FILE, LocalAuthority
@@ -65,7 +68,8 @@ def receive(
 ) -> None:
     """Receive pushes over HTTPS, show them, and check order and duplicates.
 
-    Prints the command that makes a subscription to it. Exit code 1 if readings came out of order or a request was not
+    Prints the command that makes a subscription to it, and before it, where the hub would not push to such an address
+    otherwise, the one that allows it. Exit code 1 if readings came out of order or a request was not
     a push as the contract has it, 2 if it could not start.
     """
     wish = _Wish(
@@ -114,16 +118,21 @@ async def _run(wish: _Wish, people: Console) -> dict[str, Any]:
 
 
 def _introduction(wish: _Wish, url: str) -> Text:
-    """Where it listens, and the command that makes a subscription to it."""
+    """Where it listens, and the commands that allow and make a subscription to it."""
     ca_file = str(wish.ca_dir / CA_FILE)
     command = ["matrixhub", "subscription", "create", "--property", "PROPERTY", "--url", url, "--ca", ca_file]
     if wish.basic is not None:
         command += ["--basic", ":".join(wish.basic)]
+    address = literal_address(urlsplit(url).hostname or "")
+    allow = ["matrixhub", "egress", "allow", "--property", "PROPERTY", str(address)]
+    needs_leave = address is not None and forbidden_reason(address) is not None
     return Text.assemble(
         ("Receiving at  ", "dim"),
         (url, "bold"),
         ("\nCertificate   ", "dim"),
         ca_file,
+        ("\nAllow         " if needs_leave else "", "dim"),
+        shlex.join(allow) if needs_leave else "",
         ("\nSubscribe     ", "dim"),
         shlex.join(command),
         ("\nEnd           ", "dim"),

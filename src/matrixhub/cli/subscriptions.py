@@ -14,8 +14,10 @@ from rich.table import Table
 
 from matrixhub.cli.local import DataOption, JsonOption, Operator, open_operator, open_operator_bus, print_json
 from matrixhub.cli.local import run as run_command
+from matrixhub.deliveries.egress import check_url
 from matrixhub.deliveries.pending import count_pending
 from matrixhub.model.devices import canonical_devtype
+from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, ZoneId
 from matrixhub.model.subscription import (
@@ -29,8 +31,10 @@ from matrixhub.model.subscription import (
     Secret,
     State,
     Subscription,
+    check_destination,
     public_view,
 )
+from matrixhub.store.egress import list_egress
 from matrixhub.store.subscriptions import (
     Overview,
     create_subscription,
@@ -77,6 +81,8 @@ def create(
     The body of each push is a JSON array of strings, each a reading as JSON. Any 2xx means taken; anything else is
     sent again, the same bytes with the same X-Request-Id, until it is.
 
+    Pushes go to the public internet; a host in a private network must be allowed first: matrixhub egress allow --help
+
     \b
     matrixhub subscription create --property P --url https://example.org/readings --basic hub
     """
@@ -84,6 +90,9 @@ def create(
     async def work() -> Subscription:
         async with open_operator(data) as operator:
             defaults = operator.settings.deliveries
+            destination = HttpsDestination(url=url, auth=_auth(basic), ca_pem=_ca(ca))
+            check_destination(destination)
+            await _check_egress(operator, PropertyId(property_id), url)
             return await create_subscription(
                 operator.database,
                 operator.sealer,
@@ -94,7 +103,7 @@ def create(
                     zones=frozenset(map(ZoneId, zone or ())),
                     devtypes=frozenset(map(canonical_devtype, devtype or ())),
                 ),
-                destination=HttpsDestination(url=url, auth=_auth(basic), ca_pem=_ca(ca)),
+                destination=destination,
                 limits=BatchLimits(
                     items=defaults.batch_items if batch_items is None else batch_items,
                     size_bytes=defaults.batch_bytes if batch_bytes is None else batch_bytes,
@@ -193,6 +202,12 @@ def _change_state(subscription_id: str, state: State, data: Path | None) -> None
 async def _find(operator: Operator, subscription_id: str) -> Overview:
     property_id = await find_property(operator.database, SubscriptionId(subscription_id))
     return await show_subscription(operator.database, operator.sealer, property_id, SubscriptionId(subscription_id))
+
+
+async def _check_egress(operator: Operator, property_id: PropertyId, url: str) -> None:
+    """Refuse a URL that no push could go to. Raises: InvalidValue, NotFound, StoreError."""
+    own = [allowed.target for allowed in await list_egress(operator.database, property_id)]
+    check_url(url, Allowance.of([*operator.settings.deliveries.egress_allow, *own]), property_id)
 
 
 async def _position(start: str, data: Path | None) -> Position:

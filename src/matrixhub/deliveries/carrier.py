@@ -172,7 +172,7 @@ class Carrier:
     async def _deliver(self, batch: Batch) -> bool:
         """Send until the destination has taken it; False if halted before. Raises: LeaseLost."""
         subscription = self.lease.subscription
-        push = Push(subscription.destination, request_id(subscription.id, batch), batch.body)
+        push = Push(subscription.destination, request_id(subscription.id, batch), batch.body, subscription.property_id)
         attempt = 0
         while True:
             if not self._lease_holds():

@@ -281,3 +281,21 @@ class DestinationRefused(DeliveryError):
     def __init__(self, message: str = "", *, http_status: int = 0, retry_after_s: float | None = None) -> None:
         self.http_status, self.retry_after_s = http_status, retry_after_s
         super().__init__(message)
+
+
+class EgressRefused(DeliveryError):
+    """The destination lies where pushes may not go without leave."""
+
+    code = "MH-D004"
+
+    def __init__(
+        self, message: str = "", *, host: str = "", address: str = "", reason: str = "", property_id: str = ""
+    ) -> None:
+        self.host, self.address, self.reason = host, address, reason
+        if not message and address:
+            what = address if host == address else f"{host} is {address}, which"
+            message = (
+                f"{what} is not pushed to ({reason}); where it is meant, allow it: "
+                f"matrixhub egress allow --property {property_id or 'PROPERTY'} {address}"
+            )
+        super().__init__(message)

@@ -73,11 +73,15 @@ Auth = NoAuth | BasicAuth
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpsDestination:
-    """A web service of the customer. `ca_pem` holds the certificates to trust instead of the system's."""
+    """A web service of the customer. `ca_pem` holds the certificates to trust instead of the system's.
+
+    `egress_allow` is the allow-list of the property, in canonical form; see `model.egress`.
+    """
 
     url: str
     auth: Auth = NoAuth()
     ca_pem: str = ""
+    egress_allow: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -152,6 +152,7 @@ def overview_from_row(row: Any, sealer: Sealer) -> Overview:
                 url=row["url"],
                 ca_pem=row["ca_pem"],
                 auth=_auth_from_row(row["auth"], row["auth_secret"], sealer, row["id"]),
+                egress_allow=frozenset(row["egress_allow"]),
             ),
             limits=BatchLimits(items=row["batch_items"], size_bytes=row["batch_bytes"]),
             state=row["state"],

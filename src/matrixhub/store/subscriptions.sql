@@ -11,13 +11,15 @@ insert into subscription_progress (subscription_id, position_seq) values ($1, $2
 
 -- name: list
 select s.*, p.owner, p.fence, p.position_seq, p.position_item, p.sending_seq, p.sending_item, p.delivered, p.parked,
-  p.expired, p.attempts_failed, p.last_error, p.last_delivered_at
+  p.expired, p.attempts_failed, p.last_error, p.last_delivered_at,
+  array(select e.target from egress_allowances e where e.property_id = s.property_id) as egress_allow
 from subscriptions s join subscription_progress p on p.subscription_id = s.id
 where s.property_id = $1 order by s.created_at, s.id;
 
 -- name: show
 select s.*, p.owner, p.fence, p.position_seq, p.position_item, p.sending_seq, p.sending_item, p.delivered, p.parked,
-  p.expired, p.attempts_failed, p.last_error, p.last_delivered_at
+  p.expired, p.attempts_failed, p.last_error, p.last_delivered_at,
+  array(select e.target from egress_allowances e where e.property_id = s.property_id) as egress_allow
 from subscriptions s join subscription_progress p on p.subscription_id = s.id
 where s.property_id = $1 and s.id = $2;
 
@@ -60,12 +62,14 @@ with free as (
   returning p.*
 )
 select s.*, t.owner, t.fence, t.position_seq, t.position_item, t.sending_seq, t.sending_item, t.delivered, t.parked,
-  t.expired, t.attempts_failed, t.last_error, t.last_delivered_at
+  t.expired, t.attempts_failed, t.last_error, t.last_delivered_at,
+  array(select e.target from egress_allowances e where e.property_id = s.property_id) as egress_allow
 from taken t join subscriptions s on s.id = t.subscription_id;
 
 -- name: owned
 select s.*, p.owner, p.fence, p.position_seq, p.position_item, p.sending_seq, p.sending_item, p.delivered, p.parked,
-  p.expired, p.attempts_failed, p.last_error, p.last_delivered_at
+  p.expired, p.attempts_failed, p.last_error, p.last_delivered_at,
+  array(select e.target from egress_allowances e where e.property_id = s.property_id) as egress_allow
 from subscription_progress p join subscriptions s on s.id = p.subscription_id
 where p.owner = $1 and s.state = 'active';
 

@@ -1,7 +1,8 @@
 """A web service of the customer over HTTPS.
 
 POST with `Content-Type: application/json; charset=utf-8`; any 2xx means taken; certificates and host names are
-verified, TLS is 1.2 or newer, redirects are not followed. Source: docs/contract/data-push.md §1, §4, §5
+verified, TLS is 1.2 or newer, redirects are not followed. Where it may lead is the business of the egress guard.
+Source: docs/contract/data-push.md §1, §4, §5
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ import contextlib
 import io
 import ssl
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
 
 from matrixhub import __version__
+from matrixhub.deliveries.egress import GuardedResolver, guarded_socket, judged_dial
+from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import DestinationRefused, DestinationUnreachable
 from matrixhub.model.subscription import Auth, BasicAuth, HttpsDestination, NoAuth
 from matrixhub.model.time import parse_retry_after
@@ -28,6 +34,9 @@ ANSWER_BYTES_MAX = 65_536
 
 SHOWN_MAX = 200
 LARGE_BODY = 1_000_000
+
+POOLS_MAX = 64
+"""Allow-lists whose connections are kept open; of more, those not used for longest are closed."""
 
 _BASE_HEADERS = {
     "Content-Type": "application/json; charset=utf-8",
@@ -45,11 +54,26 @@ class Timeouts:
     total_s: float
 
 
-class HttpsSender:
-    """The port `Sender` for HTTPS destinations; connections are kept open between pushes."""
+@dataclass(slots=True)
+class Pool:
+    """Connections made under one allow-list, and how many pushes use them right now."""
 
-    def __init__(self, session: aiohttp.ClientSession, timeouts: Timeouts) -> None:
-        self._session = session
+    allowance: Allowance
+    session: aiohttp.ClientSession
+    users: int = 0
+
+
+class HttpsSender:
+    """The port `Sender` for HTTPS destinations; connections are kept open between pushes.
+
+    Connections are shared only under the same allow-list: one that a property was allowed to make is not there for
+    another, nor for its own property once the leave is revoked.
+    """
+
+    def __init__(self, timeouts: Timeouts, allowed_to_all: Allowance, resolver: AbstractResolver) -> None:
+        self._allowed_to_all = allowed_to_all
+        self._resolver = resolver
+        self._pools: OrderedDict[frozenset[str], Pool] = OrderedDict()
         self._timeout = aiohttp.ClientTimeout(
             total=timeouts.total_s, connect=timeouts.connect_s, sock_connect=timeouts.connect_s
         )
@@ -58,10 +82,26 @@ class HttpsSender:
     async def send(self, push: Push) -> Sent:
         """One attempt. See `Sender.send`."""
         destination = push.destination
+        try:
+            url = URL(destination.url)
+        except ValueError as error:
+            raise DestinationUnreachable(f"not a URL: {error}") from error
+        async with self._pool(destination.egress_allow) as pool:
+            with judged_dial(url.raw_host or "", pool.allowance, push.property_id):
+                return await self._attempt(pool.session, url, push)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for pool in self._pools.values():
+            await pool.session.close()
+        await self._resolver.close()
+
+    async def _attempt(self, session: aiohttp.ClientSession, url: URL, push: Push) -> Sent:
+        destination = push.destination
         started = time.perf_counter()
         try:
-            async with self._session.post(
-                destination.url,
+            async with session.post(
+                url,
                 data=push.body if len(push.body) < LARGE_BODY else io.BytesIO(push.body),
                 headers={**_BASE_HEADERS, **auth_headers(destination.auth), "X-Request-Id": push.request_id},
                 ssl=self._tls_for(destination),
@@ -85,6 +125,39 @@ class HttpsSender:
         except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError, asyncio.IncompleteReadError) as error:
             raise DestinationUnreachable(describe_fault(error)) from error
 
+    @contextlib.asynccontextmanager
+    async def _pool(self, egress_allow: frozenset[str]) -> AsyncIterator[Pool]:
+        """The connections made under an allow-list, in use."""
+        pool = self._pools.get(egress_allow)
+        if pool is None:
+            allowance = self._allowed_to_all | Allowance.of(egress_allow)
+            pool = self._pools[egress_allow] = Pool(allowance, self._open_session(allowance))
+        self._pools.move_to_end(egress_allow)
+        pool.users += 1
+        try:
+            yield pool
+        finally:
+            pool.users -= 1
+            if len(self._pools) > POOLS_MAX:
+                await self._close_surplus()
+
+    async def _close_surplus(self) -> None:
+        idle = [key for key, pool in self._pools.items() if not pool.users]
+        for pool in [self._pools.pop(key) for key in idle[: len(self._pools) - POOLS_MAX]]:
+            await pool.session.close()
+
+    def _open_session(self, allowance: Allowance) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=60,
+            use_dns_cache=False,  # each connection is made to addresses that were judged for it
+            resolver=GuardedResolver(self._resolver, allowance),
+            socket_factory=guarded_socket,
+        )
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
+        )
+
     def _tls_for(self, destination: HttpsDestination) -> ssl.SSLContext:
         context = self._tls.get(destination.ca_pem)
         if context is None:
@@ -93,13 +166,15 @@ class HttpsSender:
 
 
 @contextlib.asynccontextmanager
-async def open_https_sender(timeouts: Timeouts) -> AsyncIterator[HttpsSender]:
-    """A sender with its pool of connections."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=30)
-    async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
-    ) as session:
-        yield HttpsSender(session, timeouts)
+async def open_https_sender(
+    timeouts: Timeouts, allowed_to_all: Allowance, resolver: AbstractResolver | None = None
+) -> AsyncIterator[HttpsSender]:
+    """A sender with its connections. The resolver is the system's unless another is given."""
+    sender = HttpsSender(timeouts, allowed_to_all, resolver or aiohttp.ThreadedResolver())
+    try:
+        yield sender
+    finally:
+        await sender.close()
 
 
 def tls_context(ca_pem: str) -> ssl.SSLContext:
