@@ -62,8 +62,6 @@ class _PublishError(msgspec.Struct):
 
 
 class _PublishAnswer(msgspec.Struct):
-    seq: int = 0
-    duplicate: bool = False
     error: _PublishError | None = None
 
 

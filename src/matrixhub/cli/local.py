@@ -33,6 +33,15 @@ DataOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
+UrlOption = Annotated[
+    str | None, typer.Option(envvar="MATRIXHUB_URL", help="Base URL of the hub; else the one running here.")
+]
+KeyOption = Annotated[
+    str | None, typer.Option(envvar="MATRIXHUB_KEY", help="Key of the property, mhk_…; else one of the hub here.")
+]
+RequestItemsOption = Annotated[int, typer.Option(min=1, max=10_000, help="Most readings in one request.")]
+GzipOption = Annotated[bool, typer.Option("--gzip", help="Compress the requests.")]
+
 config_file: ContextVar[Path | None] = ContextVar("config_file", default=None)
 """The file given with --config, set by the command `matrixhub` itself."""
 

@@ -15,7 +15,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from matrixhub.cli.local import resolve_hub
+from matrixhub.cli.local import (
+    DataOption,
+    GzipOption,
+    JsonOption,
+    KeyOption,
+    RequestItemsOption,
+    UrlOption,
+    resolve_hub,
+)
 from matrixhub.cli.simulate import EXIT_NOT_ALL, EXIT_USAGE, explain, print_summary
 from matrixhub.model.errors import ConfigurationError, MatrixHubError
 from matrixhub.model.time import instant_from_iso, zone
@@ -44,17 +52,13 @@ def replay(
     shift_to_now: Annotated[
         bool, typer.Option("--shift-to-now", help="Move all instants so that the last one is now when it is sent.")
     ] = False,
-    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Most readings in one request.")] = 500,
+    batch: RequestItemsOption = 500,
     limit: Annotated[int | None, typer.Option(min=1, help="Send no more than so many readings.")] = None,
-    compress: Annotated[bool, typer.Option("--gzip", help="Compress the requests.")] = False,
-    url: Annotated[
-        str | None, typer.Option(envvar="MATRIXHUB_URL", help="Base URL of the hub; else the one running here.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(envvar="MATRIXHUB_KEY", help="Key of the property, mhk_…; else one of the hub here.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="Data directory of the hub running here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
+    compress: GzipOption = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Send recorded data of a real building, in its order, as fast as wanted.
 

@@ -17,7 +17,15 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from matrixhub.cli.local import resolve_hub
+from matrixhub.cli.local import (
+    DataOption,
+    GzipOption,
+    JsonOption,
+    KeyOption,
+    RequestItemsOption,
+    UrlOption,
+    resolve_hub,
+)
 from matrixhub.cli.sitefile import read_site
 from matrixhub.model.errors import ConfigurationError, MatrixHubError
 from matrixhub.model.site import Site
@@ -52,16 +60,12 @@ def simulate(
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="End after so long; else with Ctrl-C.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same building.")] = 1,
-    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Most readings in one request.")] = 500,
-    compress: Annotated[bool, typer.Option("--gzip", help="Compress the requests.")] = False,
-    url: Annotated[
-        str | None, typer.Option(envvar="MATRIXHUB_URL", help="Base URL of the hub; else the one running here.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(envvar="MATRIXHUB_KEY", help="Key of the property, mhk_…; else one of the hub here.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="Data directory of the hub running here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
+    batch: RequestItemsOption = 500,
+    compress: GzipOption = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Send the readings of a simulated building: people, air, levels, spills, feedback, places, trees.
 

@@ -79,7 +79,7 @@ class Carrier:
                 if batch is None:
                     return
                 if planned is None:
-                    await self._save(batch.start, sending_to=batch.end)
+                    await self._save(None, sending_to=batch.end)
                 self._read_ahead()
                 if not await self._deliver(batch):
                     return
@@ -231,7 +231,7 @@ class Carrier:
                 subscription=self.lease.subscription.id,
                 worker=self.lease.worker,
                 fence=self.lease.fence,
-                position=position if delivered else None,
+                position=position,
                 sending_to=sending_to,
                 delivered=delivered,
                 attempts_failed=attempts_failed,
@@ -246,7 +246,6 @@ def _rest_of(piece: Piece, end: Position) -> Piece:
     base = piece.ends[taken - 1] if taken else 0
     return Piece(
         piece.seq,
-        piece.lines_total,
         piece.numbers[taken:],
         piece.strings[taken:],
         [e - base for e in piece.ends[taken:]],

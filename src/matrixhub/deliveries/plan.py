@@ -18,7 +18,6 @@ from matrixhub.ports import Message
 
 _encode = msgspec.json.Encoder().encode
 
-
 _FRAME_BYTES = 3
 """What a body holds for each reading besides its text: two quotes and a comma or bracket."""
 
@@ -38,7 +37,6 @@ class Piece:
     """
 
     seq: int
-    lines_total: int
     numbers: Sequence[int]
     strings: Sequence[bytes]
     ends: Sequence[int]
@@ -61,15 +59,14 @@ def open_message(message: Message, start: Position, zones: frozenset[ZoneId]) ->
     """
     first = start.item if start.seq == message.seq else 0
     strings = _escaped_lines(message)
-    total = len(strings)
-    numbers: Sequence[int] = range(first, total)
+    numbers: Sequence[int] = range(first, len(strings))
     if zones:
         lines = message.data.split(b"\n")
         numbers = [n for n in numbers if _zone_of(lines[n]).InsID in zones]
         strings = [strings[n] for n in numbers]
     elif first:
         strings = strings[first:]
-    return Piece(message.seq, total, numbers, strings, list(accumulate(len(s) + _FRAME_BYTES for s in strings)))
+    return Piece(message.seq, numbers, strings, list(accumulate(len(s) + _FRAME_BYTES for s in strings)))
 
 
 def _escaped_lines(message: Message) -> list[bytes]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from matrixhub.bus.subjects import SENSORS_SUBJECTS
 from matrixhub.ingest.body import Item
 from matrixhub.ingest.normalise import SlotPlan, TimeRules, reading_instant, reading_key, reading_line
 from matrixhub.ingest.registry import Registry, Sender
@@ -24,7 +25,8 @@ LINE_BYTES_MAX = 262_144
 SLICE = 32
 """A large request lets others, and deliveries, have their turn after so many readings: some fifty microseconds."""
 
-REBUILD_BYTES = 8 * 1024 * 1024
+REBUILD_BYTES = 2 * 1024 * 1024
+NEWEST_FIRST_MESSAGES = 1_000
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -173,24 +175,21 @@ class Acceptor:
     async def rebuild_window(self, bus: Bus, *, since_ms: int, keys_max: int) -> None:
         """Read the window back from the stream after a start, so that a restart does not let repeats in.
 
-        Only as many of the newest readings are read as the window holds. Raises BusError.
+        Only about as many of the newest readings are read as the window holds, a page at a time. Raises BusError.
         """
         started = time.perf_counter()
-        bounds = await bus.bounds()
-        first = await bus.first_seq_since(since_ms)
-        pages: list[Sequence[Message]] = []
-        seq, items = max(first, bounds.last_seq - keys_max + 1), 0
-        while seq <= bounds.last_seq:
-            page = await bus.read("sensors.>", seq, messages_max=500, bytes_max=REBUILD_BYTES)
+        self._window.turn(self._clock.monotonic())
+        last_seq = (await bus.bounds()).last_seq
+        seq, left = await newest_from(bus, await bus.first_seq_since(since_ms), last_seq, keys_max)
+        known = 0
+        while seq <= last_seq:
+            page = await bus.read(SENSORS_SUBJECTS, seq, messages_max=500, bytes_max=REBUILD_BYTES)
             if not page.messages:
                 break
-            pages.append(page.messages)
-            items += sum(message.items for message in page.messages)
-            while len(pages) > 1 and items - sum(m.items for m in pages[0]) >= keys_max:
-                items -= sum(message.items for message in pages.pop(0))
+            left -= sum(message.items for message in page.messages)
+            if left < keys_max:  # what is older would only push newer readings out of the window
+                known += sum(self.remember(message) for message in page.messages)
             seq = page.messages[-1].seq + 1
-        self._window.turn(self._clock.monotonic())
-        known = sum(self.remember(message) for page_messages in pages for message in page_messages)
         self._observe(WindowRebuilt(readings=known, seconds=time.perf_counter() - started))
 
     def remember(self, message: Message) -> int:
@@ -217,6 +216,20 @@ class Acceptor:
                 self._window.turn(self._clock.monotonic())
                 if message.origin != self._origin:
                     self.remember(message)
+
+
+async def newest_from(bus: Bus, first_seq: int, last_seq: int, items: int) -> tuple[int, int]:
+    """A sequence from which the stream holds at least so many items, if it has them since `first_seq`; and how many.
+
+    It looks back twice as far each time, by the headers of the messages alone. Raises BusError.
+    """
+    back = NEWEST_FIRST_MESSAGES
+    while True:
+        seq = max(first_seq, last_seq - back + 1)
+        found = await bus.count_items(SENSORS_SUBJECTS, seq)
+        if seq == first_seq or found >= items:
+            return seq, found
+        back *= 2
 
 
 def free_instant(window: Window, plan: SlotPlan, now_ms: int) -> int:

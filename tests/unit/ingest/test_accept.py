@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from matrixhub.ingest import Acceptor, Receipt, Registry
-from matrixhub.ingest.accept import LINE_BYTES_MAX
+from matrixhub.ingest.accept import LINE_BYTES_MAX, newest_from
 from matrixhub.ingest.body import Item, parse_items
 from matrixhub.ingest.normalise import Incoming, TimeRules
 from matrixhub.ingest.registry import Sender
@@ -19,6 +19,7 @@ from matrixhub.model.ids import BuildingId, PropertyId, SlotId, ZoneId
 from matrixhub.model.site import Slot
 from matrixhub.observe import Fact, ReadingRefused, WindowRebuilt
 from matrixhub.ports import Bounds, Message, Outgoing, Page
+from matrixhub.testing.memory_bus import MemoryBus
 
 NOW_MS = 1_710_029_109_417
 OURS, THEIRS = PropertyId("p1"), PropertyId("p2")
@@ -468,3 +469,14 @@ async def test_a_large_request_gives_way_and_is_stored_whole_and_in_order() -> N
         assert [line["unixT"] for line in hub.bus.lines] == [r.unixT for r in readings]
         again = await hub.send(*readings)
         assert (again.accepted, again.repeated) == (0, 1050)
+
+
+async def test_only_about_as_much_of_the_stream_is_read_back_as_the_window_holds() -> None:
+    bus = MemoryBus()
+    for start in range(0, 20_000, 1_000):
+        await bus.publish([Outgoing("sensors.p.b.T", b"1\n2", 2, f"m{n}") for n in range(start, start + 1_000)])
+    assert await newest_from(bus, 1, 20_000, 500) == (19_001, 2_000)
+    assert await newest_from(bus, 1, 20_000, 3_000) == (18_001, 4_000)
+    assert await newest_from(bus, 18_500, 20_000, 10_000) == (18_500, 3_002)
+    assert await newest_from(bus, 1, 20_000, 1_000_000) == (1, 40_000)
+    assert await newest_from(bus, 20_001, 20_000, 500) == (20_001, 0)
