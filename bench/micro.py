@@ -9,7 +9,8 @@ from bench.readings import DEVICES, Normaliser, Source
 from bench.rows import Row, measured
 from matrixhub.deliveries.plan import cut_batch, open_message
 from matrixhub.ingest.window import Window
-from matrixhub.model.subscription import BatchLimits, Position
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.subscription import Position
 from matrixhub.ports import Message
 
 PER_REQUEST = 500

@@ -11,10 +11,13 @@ from bench.child import serve
 from bench.readings import Source, push_items
 from matrixhub.deliveries.destinations.https import Timeouts, open_https_sender
 from matrixhub.deliveries.plan import cut_batch, open_message
+from matrixhub.model.destination import Destination
 from matrixhub.model.egress import Allowance
 from matrixhub.model.ids import stable_uuid
-from matrixhub.model.subscription import BatchLimits, HttpsDestination, Position
-from matrixhub.ports import Message, Push
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.subscription import Position
+from matrixhub.ports import Message
+from matrixhub.testing.samples import sample_push
 
 LOOPBACK = Allowance.of(["127.0.0.0/8", "::1/128"])
 
@@ -33,11 +36,11 @@ class BareSender:
 
     async def send(self, url: str, ca_pem: str) -> dict[str, Any]:
         """Push one after the other."""
-        destination = HttpsDestination(url=url, ca_pem=ca_pem)
+        destination = Destination(url=url, ca_pem=ca_pem)
         async with open_https_sender(Timeouts(connect_s=5, total_s=15), LOOPBACK) as sender:
             began_ns = time.monotonic_ns()
             for number, body in enumerate(self._bodies):
-                await sender.send(Push(destination, stable_uuid(str(began_ns), str(number)), body))
+                await sender.send(sample_push(destination, body, request_id=stable_uuid(str(began_ns), str(number))))
             return {"began_ns": began_ns, "ended_ns": time.monotonic_ns()}
 
 

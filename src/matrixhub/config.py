@@ -17,6 +17,7 @@ import msgspec
 
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, InvalidValue
+from matrixhub.model.policy import Policy, check_policy
 
 ENVIRONMENT_PREFIX = "MATRIXHUB_"
 NOT_SETTINGS = frozenset({"MATRIXHUB_CONFIG", "MATRIXHUB_KEY", "MATRIXHUB_URL"})
@@ -67,6 +68,8 @@ class Streams(Frozen, frozen=True):
 
     replicas: int
     size_bytes_max: int
+    retention_s: float
+    retention_pending_s: float
 
 
 class Http(Frozen, frozen=True):
@@ -99,8 +102,12 @@ class Deliveries(Frozen, frozen=True):
     total_timeout_s: float
     retry_schedule_s: tuple[float, ...]
     retry_spread: float
+    give_up_s: float
+    attempts_retention_s: float
+    parked_retention_s: float
     lease_s: float
     buffer_bytes_max: int
+    memory_bytes_max: int
     read_bytes_max: int
     egress_allow: tuple[str, ...]
 
@@ -184,6 +191,18 @@ def listen_address(settings: Settings) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def policy_defaults(settings: Settings) -> Policy:
+    """The policy of a subscription where it names none of its own."""
+    deliveries = settings.deliveries
+    return Policy(
+        retry_schedule_s=deliveries.retry_schedule_s,
+        retry_spread=deliveries.retry_spread,
+        give_up_s=deliveries.give_up_s,
+        connect_timeout_s=deliveries.connect_timeout_s,
+        total_timeout_s=deliveries.total_timeout_s,
+    )
+
+
 def public_settings(settings: Settings) -> dict[str, Any]:
     """The settings as they may be printed: secrets and the credentials in addresses hidden."""
     return {key: _hide(value, key) for key, value in msgspec.to_builtins(settings).items()}
@@ -261,8 +280,11 @@ def _check(settings: Settings) -> None:
         "ingest.write_wait_s": settings.ingest.write_wait_s,
         "deliveries.batch_items": settings.deliveries.batch_items,
         "deliveries.batch_bytes": settings.deliveries.batch_bytes,
-        "deliveries.connect_timeout_s": settings.deliveries.connect_timeout_s,
-        "deliveries.total_timeout_s": settings.deliveries.total_timeout_s,
+        "deliveries.attempts_retention_s": settings.deliveries.attempts_retention_s,
+        "deliveries.parked_retention_s": settings.deliveries.parked_retention_s,
+        "deliveries.memory_bytes_max": settings.deliveries.memory_bytes_max,
+        "streams.retention_s": settings.streams.retention_s,
+        "streams.retention_pending_s": settings.streams.retention_pending_s,
         "deliveries.lease_s": settings.deliveries.lease_s,
         "deliveries.buffer_bytes_max": settings.deliveries.buffer_bytes_max,
         "deliveries.read_bytes_max": settings.deliveries.read_bytes_max,
@@ -273,15 +295,16 @@ def _check(settings: Settings) -> None:
         if not 0 < value < float("inf"):
             raise ConfigurationError(f"{path} is more than 0, not {value}")
     for path, value in {
-        "deliveries.retry_spread": settings.deliveries.retry_spread,
         "ingest.dedup_window_s": settings.ingest.dedup_window_s,
         "ingest.time_ahead_max_s": settings.ingest.time_ahead_max_s,
         "stop.grace_s": settings.stop.grace_s,
     }.items():
         if not 0 <= value < float("inf"):
             raise ConfigurationError(f"{path} is 0 or more, not {value}")
-    if not settings.deliveries.retry_schedule_s or min(settings.deliveries.retry_schedule_s) < 0:
-        raise ConfigurationError("deliveries.retry_schedule_s holds at least one wait, none below 0")
+    try:
+        check_policy(policy_defaults(settings))
+    except InvalidValue as error:
+        raise ConfigurationError(f"deliveries.{error.message}") from error
     try:
         Allowance.of(settings.deliveries.egress_allow)
     except InvalidValue as error:

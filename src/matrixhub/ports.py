@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
+from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem
 from matrixhub.model.ids import SubscriptionId, WorkerId
-from matrixhub.model.subscription import HttpsDestination, Lease, Position
+from matrixhub.model.secret import Secret
+from matrixhub.model.subscription import Lease, Position, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +33,14 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A stored message. `items` is the number of its lines."""
+    """A stored message. `items` is the number of its lines, `stored_ms` when it was stored, in epoch milliseconds."""
 
     seq: int
     subject: str
     data: bytes
     items: int
     origin: str = ""
+    stored_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +91,55 @@ class Bus(Protocol):
         """The sequence of the first message stored at or after the instant, or last + 1. Raises BusError."""
         ...
 
-    async def count_items(self, subject: str, from_seq: int) -> int:
-        """How many items the messages with sequence ≥ from_seq hold whose subject matches. Raises BusError."""
+    async def count_items(self, subject: str, from_seq: int, to_seq: int | None = None) -> int:
+        """How many items the messages with from_seq ≤ sequence < to_seq hold whose subject matches. Raises BusError."""
+        ...
+
+    async def count_by_subject(self, from_seq: int, to_seq: int) -> Mapping[str, int]:
+        """The items of the messages with from_seq ≤ sequence < to_seq, by subject. Raises BusError."""
+        ...
+
+    async def purge(self, before_seq: int) -> None:
+        """Remove the messages with sequence < before_seq for good. Raises BusError."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Advance:
-    """A step of a subscription that its owner wants saved.
+    """A step of a subscription that its owner wants saved; all of it is saved, once, or nothing.
 
-    `position` None keeps the position (a plan only); `sending_to` is the end of the request about to be sent.
+    `step` is one more than that of the step before. `position` None keeps the position; `sending_to` is the end of the
+    request about to be sent, `lanes_done` which parts of it are settled. `failures`, `failing_since` and `retry_at` are
+    as they are from now on, the other counts are added. `redriven` are parked readings that were delivered now, `kept`
+    parked readings that were refused again, with their new reason; `redrive_done` is the wish to send parked readings
+    that is fulfilled now. `replay` is the replay that begins with this step, `replayed_from` where the
+    subscription was before. `pause` is why the policy pauses the
+    subscription.
     """
 
     subscription: SubscriptionId
     worker: WorkerId
     fence: int
-    position: Position | None
-    sending_to: Position | None
+    step: int
+    position: Position | None = None
+    sending_to: Position | None = None
+    lanes_done: int = 0
     delivered: int = 0
+    skipped: int = 0
+    replayed: int = 0
     attempts_failed: int = 0
+    failures: int = 0
+    failing_since: datetime | None = None
+    retry_at: datetime | None = None
     last_error: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    parked: tuple[ParkedItem, ...] = ()
+    redriven: tuple[UUID, ...] = ()
+    kept: tuple[tuple[UUID, str], ...] = ()
+    redrive_done: int = 0
+    replay: str = ""
+    replayed_from: Position | None = None
+    pause: str = ""
 
 
 class Leases(Protocol):
@@ -141,33 +176,81 @@ class Leases(Protocol):
         """
         ...
 
+    async def to_redrive(self, subscription: SubscriptionId, items_max: int) -> Sequence[ParkedItem]:
+        """The parked readings that are to be sent again, in the order they were parked. Raises StoreError."""
+        ...
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """A request ready to be sent; every attempt sends these very bytes and this id.
+    """A request ready to be sent; every attempt sends these very bytes and this id."""
 
-    `property_id` is whose it is, for the advice in an error.
-    """
-
-    destination: HttpsDestination
+    subscription: Subscription
     request_id: str
     body: bytes
-    property_id: str = ""
+    items: int
+    content_type: str = "application/json; charset=utf-8"
+    content_encoding: str = ""
+    kind: AttemptKind = "push"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A push the destination has taken."""
+    """A push the destination has taken, save the items it named as `failed`, by index, with its reasons.
+
+    `answer` is the beginning of what it said, secrets hidden.
+    """
 
     http_status: int
     seconds: float
+    answer: str = ""
+    failed: Mapping[int, str] = field(default_factory=dict)
 
 
 class Sender(Protocol):
     """Carries a push to its destination."""
 
     async def send(self, push: Push) -> Sent:
-        """One attempt. Raises DestinationUnreachable, DestinationRefused or EgressRefused."""
+        """One attempt. Raises DestinationUnreachable, DestinationRefused, EgressRefused, or TokenFault before it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An access token. `expires_at_ms` is when it is renewed, margin taken off already; epoch milliseconds.
+
+    `refresh_token` is the one to renew it with. `version` grows with every renewal.
+    """
+
+    access_token: Secret
+    expires_at_ms: int
+    version: int
+    refresh_token: Secret | None = None
+
+
+class TokenStore(Protocol):
+    """The access tokens of subscriptions, shared by all workers and kept in PostgreSQL, sealed."""
+
+    async def current(self, subscription: Subscription) -> Token | None:
+        """The token in force, however old, unless the authentication was configured anew since. Raises StoreError."""
+        ...
+
+    def renewing(self, subscription: Subscription, seen_version: int) -> AbstractAsyncContextManager[Renewal]:
+        """The right to renew, held by one caller among all workers; others wait until it is given back.
+
+        Raises StoreError.
+        """
+        ...
+
+
+class Renewal(Protocol):
+    """The right to renew one token."""
+
+    token: Token | None
+    """The token as it is now that the right is held; where its version is not the one seen, another has renewed it."""
+
+    async def save(self, token: Token) -> None:
+        """Keep a new token, before it is used. Raises StoreError, or LeaseLost if the right was held for too long."""
         ...
 
 

@@ -15,9 +15,8 @@ from typing import Literal
 from matrixhub import __version__
 from matrixhub.api import Checks, HttpServer, make_app
 from matrixhub.bus import NatsBus, StreamSettings, open_bus
-from matrixhub.config import Settings, listen_address
+from matrixhub.config import Settings, listen_address, policy_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
-from matrixhub.deliveries.carrier import RetryRules
 from matrixhub.deliveries.destinations.https import Timeouts, open_https_sender
 from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
 from matrixhub.ingest import Acceptor, IngestApp, Registry
@@ -35,7 +34,7 @@ from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
-from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL
+from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
 
 Role = Literal["ingest", "deliveries"]
 ROLES: tuple[Role, ...] = ("ingest", "deliveries")
@@ -204,7 +203,9 @@ async def _run_roles(
             )
             allowed = Allowance.of(settings.deliveries.egress_allow)
             sender = await resources.enter_async_context(open_https_sender(timeouts, allowed))
-            leases = PostgresLeases(database, Sealer(endpoints.master_key), observe)
+            leases = PostgresLeases(
+                database, Codec(sealer=Sealer(endpoints.master_key), policy=policy_defaults(settings)), observe
+            )
             resources.push_async_callback(leases.close)
             worker = Worker(
                 worker_id,
@@ -328,7 +329,6 @@ def _worker_settings(settings: Settings) -> WorkerSettings:
         lease_s=deliveries.lease_s,
         buffer_bytes=deliveries.buffer_bytes_max,
         read_bytes=deliveries.read_bytes_max,
-        retry=RetryRules(schedule_s=deliveries.retry_schedule_s, spread=deliveries.retry_spread),
     )
 
 

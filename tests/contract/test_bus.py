@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +103,18 @@ class _Prefixed:
         async for messages in self._bus.follow(from_seq):
             yield self._bare(messages)
 
-    async def count_items(self, subject: str, from_seq: int) -> int:
-        return await self._bus.count_items(self._prefix + subject, from_seq)
+    async def count_items(self, subject: str, from_seq: int, to_seq: int | None = None) -> int:
+        return await self._bus.count_items(self._prefix + subject, from_seq, to_seq)
+
+    async def count_by_subject(self, from_seq: int, to_seq: int) -> Mapping[str, int]:
+        found = await self._bus.count_by_subject(from_seq, to_seq)
+        return {subject.removeprefix(self._prefix): items for subject, items in found.items()}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._bus, name)
 
     def _bare(self, messages: Sequence[Message]) -> list[Message]:
-        return [Message(m.seq, m.subject.removeprefix(self._prefix), m.data, m.items, m.origin) for m in messages]
+        return [replace(m, subject=m.subject.removeprefix(self._prefix)) for m in messages]
 
 
 def outgoing(number: int, subject: str = "sensors.p.b.T", *, lines: int = 1, id_: str = "") -> Outgoing:

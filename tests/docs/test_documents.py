@@ -116,6 +116,9 @@ def test_the_push_contract_states_the_defaults_in_force() -> None:
     assert set(stated) == {"batch_items", "batch_bytes", "connect_timeout_s", "total_timeout_s"} | {
         "retry_schedule_s",
         "retry_spread",
+        "give_up_s",
+        "attempts_retention_s",
+        "parked_retention_s",
     }
     for key, shown in stated.items():
         numbers = [float(number) for number in re.findall(r"[\d.]+", shown)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,20 +17,13 @@ import pytest_asyncio
 
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
+from matrixhub.model.destination import BasicAuth, Destination, NoAuth
 from matrixhub.model.errors import Conflict, EngineError, InvalidValue, NotFound, StoreError
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId, ZoneId, new_id
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.secret import Secret
 from matrixhub.model.site import Building, Site, SiteChange
-from matrixhub.model.subscription import (
-    BasicAuth,
-    BatchLimits,
-    Filter,
-    HttpsDestination,
-    Lease,
-    NoAuth,
-    Position,
-    Secret,
-    Subscription,
-)
+from matrixhub.model.subscription import Filter, Lease, Position, Subscription
 from matrixhub.observe import Fact, PositionsSaved, ignore
 from matrixhub.ports import Advance
 from matrixhub.sources.sites import make_site
@@ -42,6 +36,7 @@ from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots, apply_site, list_properties, read_site, site_change
 from matrixhub.store.subscriptions import (
     SUBSCRIPTION_CHANNEL,
+    Codec,
     create_subscription,
     find_property,
     list_subscriptions,
@@ -52,7 +47,8 @@ from matrixhub.store.subscriptions import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SEALER = Sealer("0f" * 32)
+STEPS = itertools.count(1)
+CODEC = Codec(sealer=Sealer("0f" * 32))
 PASSWORD = "d3mo pass"
 TABLES = (
     "organisations",
@@ -66,6 +62,10 @@ TABLES = (
     "subscriptions",
     "subscription_progress",
     "workers",
+    "attempts",
+    "parked",
+    "replays",
+    "tokens",
 )
 
 ONE, TWO, THREE = WorkerId("wrk_1"), WorkerId("wrk_2"), WorkerId("wrk_3")
@@ -120,12 +120,12 @@ async def made_property(database: Database, seed: int = 1) -> PropertyId:
 async def subscribe(database: Database, property_id: PropertyId, **fields: Any) -> Subscription:
     return await create_subscription(
         database,
-        SEALER,
+        CODEC,
         property_id,
         **{
             "name": "n",
             "wanted": Filter(),
-            "destination": HttpsDestination(url="https://example.test/in"),
+            "destination": Destination(url="https://example.test/in"),
             "limits": BatchLimits(),
             "position": Position(seq=7),
             **fields,
@@ -300,7 +300,7 @@ async def test_the_local_key_is_kept_once_and_may_change(database: Database) -> 
 
 # --- subscriptions ---
 
-WHOLE = HttpsDestination(
+WHOLE = Destination(
     url="https://example.test/in", auth=BasicAuth(user="demo-user", password=Secret(PASSWORD)), ca_pem="PEM"
 )
 
@@ -314,10 +314,10 @@ async def test_a_subscription_is_shown_as_it_was_made(database: Database) -> Non
     )
     limits = BatchLimits(items=9, size_bytes=2048)
     made = await subscribe(database, property_id, name="ERP", wanted=wanted, destination=WHOLE, limits=limits)
-    shown = await show_subscription(database, SEALER, property_id, made.id)
+    shown = await show_subscription(database, CODEC, property_id, made.id)
     assert shown.subscription == made
     assert (shown.progress.position, shown.progress.sending_to, shown.owner) == (Position(seq=7), None, None)
-    assert [o.subscription for o in await list_subscriptions(database, SEALER, property_id)] == [made]
+    assert [o.subscription for o in await list_subscriptions(database, CODEC, property_id)] == [made]
     assert await find_property(database, made.id) == property_id
     assert list(await subscribed_properties(database)) == [property_id]
 
@@ -325,20 +325,20 @@ async def test_a_subscription_is_shown_as_it_was_made(database: Database) -> Non
 async def test_a_subscription_is_seen_by_its_own_property_only(database: Database) -> None:
     one, other = await made_property(database, 1), await made_property(database, 2)
     made = await subscribe(database, one)
-    assert list(await list_subscriptions(database, SEALER, other)) == []
+    assert list(await list_subscriptions(database, CODEC, other)) == []
     with pytest.raises(NotFound):
-        await show_subscription(database, SEALER, other, made.id)
+        await show_subscription(database, CODEC, other, made.id)
     with pytest.raises(NotFound):
         await set_state(database, other, made.id, "paused")
     with pytest.raises(NotFound):
         await find_property(database, SubscriptionId("sub_nowhere"))
-    assert (await show_subscription(database, SEALER, one, made.id)).subscription.state == "active"
+    assert (await show_subscription(database, CODEC, one, made.id)).subscription.state == "active"
 
 
 async def test_what_cannot_work_is_not_made(database: Database) -> None:
     property_id = await made_property(database)
     with pytest.raises(InvalidValue):
-        await subscribe(database, property_id, destination=HttpsDestination(url="http://example.test"))
+        await subscribe(database, property_id, destination=Destination(url="http://example.test"))
     with pytest.raises(InvalidValue):
         await subscribe(database, property_id, limits=BatchLimits(items=0))
     with pytest.raises(NotFound):
@@ -354,7 +354,7 @@ async def test_a_password_is_in_no_column_and_another_master_key_cannot_open_it(
     assert PASSWORD not in rows
     assert PASSWORD.encode().hex() not in rows
     with pytest.raises(StoreError, match="another master key"):
-        await show_subscription(database, Sealer("f0" * 32), property_id, made.id)
+        await show_subscription(database, Codec(sealer=Sealer("f0" * 32)), property_id, made.id)
 
 
 async def test_a_sealed_password_moved_to_another_subscription_cannot_be_opened(database: Database) -> None:
@@ -363,18 +363,18 @@ async def test_a_sealed_password_moved_to_another_subscription_cannot_be_opened(
     other = await subscribe(database, property_id, destination=WHOLE)
     async with database.connection() as connection:
         await connection.execute(
-            "update subscriptions s set auth_secret = o.auth_secret from subscriptions o where o.id = $1 and s.id = $2",
+            "update subscriptions s set secrets = o.secrets from subscriptions o where o.id = $1 and s.id = $2",
             one.id,
             other.id,
         )
     with pytest.raises(StoreError, match=other.id):
-        await show_subscription(database, SEALER, property_id, other.id)
-    assert (await show_subscription(database, SEALER, property_id, one.id)).subscription == one
+        await show_subscription(database, CODEC, property_id, other.id)
+    assert (await show_subscription(database, CODEC, property_id, one.id)).subscription == one
 
 
 async def test_the_same_password_is_sealed_differently_each_time() -> None:
-    assert SEALER.seal(Secret("x"), "s") != SEALER.seal(Secret("x"), "s")
-    assert SEALER.open(SEALER.seal(Secret("ü"), "s"), "s") == Secret("ü")
+    assert CODEC.sealer.seal(Secret("x"), "s") != CODEC.sealer.seal(Secret("x"), "s")
+    assert CODEC.sealer.open(CODEC.sealer.seal(Secret("ü"), "s"), "s") == Secret("ü")
 
 
 # --- what may be pushed to ---
@@ -408,8 +408,8 @@ async def test_the_allow_list_comes_with_every_reading_of_the_subscription(datab
     expected = {mine.id: frozenset({"10.0.0.0/8"}), theirs.id: frozenset()}
     for taken in (await found.claim(ONE, 0), await found.owned(ONE)):
         assert {t.subscription.id: t.subscription.destination.egress_allow for t in taken} == expected
-    (shown,) = await list_subscriptions(database, SEALER, one)
-    assert shown == await show_subscription(database, SEALER, one, mine.id)
+    (shown,) = await list_subscriptions(database, CODEC, one)
+    assert shown == await show_subscription(database, CODEC, one, mine.id)
     assert shown.subscription.destination.egress_allow == {"10.0.0.0/8"}
     await revoke_egress(database, one, "10.0.0.0/8")
     assert all(not lease.subscription.destination.egress_allow for lease in await found.owned(ONE))
@@ -433,7 +433,7 @@ async def test_workers_hear_of_what_is_allowed_and_revoked(database: Database) -
 
 
 def leases(database: Database, facts: list[Fact] | None = None) -> PostgresLeases:
-    made = PostgresLeases(database, SEALER, ignore if facts is None else facts.append)
+    made = PostgresLeases(database, CODEC, ignore if facts is None else facts.append)
     _made.append(made)
     return made
 
@@ -465,6 +465,7 @@ def step(lease: Lease, position: Position | None, **fields: Any) -> Advance:
             "subscription": lease.subscription.id,
             "worker": lease.worker,
             "fence": lease.fence,
+            "step": next(STEPS),
             "position": position,
             "sending_to": None,
             **fields,

@@ -17,7 +17,7 @@ import pytest
 from tests.simulation.world import LEASE_S, World, outgoing, subscription
 
 from matrixhub.model.errors import DestinationRefused, DestinationUnreachable
-from matrixhub.model.subscription import BatchLimits
+from matrixhub.model.policy import BatchLimits
 from matrixhub.observe import LeaseTaken
 from matrixhub.ports import Push, Sent
 from matrixhub.testing.fakes import FakeClock, settle
@@ -43,11 +43,11 @@ class Destination:
             raise DestinationUnreachable("reset")
         if chance < 0.15:
             raise DestinationRefused("HTTP 500", http_status=500)
-        self.got.setdefault(push.destination.url, []).append(push)
+        self.got.setdefault(push.subscription.destination.url, []).append(push)
         if chance < 0.2:
             raise DestinationUnreachable("closed before the answer")
         await self._clock.sleep(0.001)
-        return Sent(200, 0.0)
+        return Sent(http_status=200, seconds=0.0)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -10,24 +10,17 @@ import msgspec
 
 from matrixhub.bus.subjects import sensor_subject
 from matrixhub.deliveries import Worker, WorkerSettings
-from matrixhub.deliveries.carrier import RetryRules
+from matrixhub.model.destination import Destination
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId
-from matrixhub.model.subscription import (
-    BatchLimits,
-    Filter,
-    HttpsDestination,
-    Lease,
-    Position,
-    Progress,
-    State,
-    Subscription,
-)
+from matrixhub.model.policy import BatchLimits, Policy
+from matrixhub.model.subscription import Filter, Lease, Position, Progress, State, Subscription
 from matrixhub.observe import Fact
 from matrixhub.ports import Outgoing, Push, Sender
 from matrixhub.testing.fakes import FakeClock, MemoryLeases, ScriptedSender, settle
 from matrixhub.testing.memory_bus import MemoryBus
 
 LEASE_S = 10.0
+POLICY = Policy(retry_schedule_s=(1.0, 5.0, 30.0), retry_spread=0.0)
 
 
 def subscription(
@@ -38,7 +31,8 @@ def subscription(
         property_id=PropertyId(property_id),
         name="",
         filter=Filter(),
-        destination=HttpsDestination(url=f"https://example.test/{number}"),
+        destination=Destination(url=f"https://example.test/{number}"),
+        policy=POLICY,
         limits=limits or BatchLimits(items=10),
         state=state,
         created_at=datetime(2024, 1, 1, tzinfo=UTC),
@@ -82,7 +76,6 @@ class World:
             lease_s=LEASE_S,
             buffer_bytes=10_000,
             read_bytes=10_000,
-            retry=RetryRules(schedule_s=(1.0, 5.0, 30.0), spread=0.0),
         )
         worker = Worker(
             WorkerId(name), settings, self.bus, self.leases, sender or self._sender, self.clock, self.facts.append

@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -281,20 +283,47 @@ class NatsBus:
         )
         return int(answer["seq"]) if "seq" in answer else bounds.last_seq + 1
 
-    async def count_items(self, subject: str, from_seq: int) -> int:
-        """How many items wait from the sequence on. See `Bus.count_items`."""
-        if not (await self.read(subject, from_seq, messages_max=1, bytes_max=1)).messages:
-            return 0
+    async def count_items(self, subject: str, from_seq: int, to_seq: int | None = None) -> int:
+        """How many items lie between the sequences. See `Bus.count_items`."""
         total = 0
-        async for messages, pending in self._consume(subject, max(1, from_seq), headers_only=True):
+        async for messages in self._headers_of(subject, from_seq, to_seq):
             total += sum(message.items for message in messages)
-            if pending == 0:
-                return total
+        return total
+
+    async def count_by_subject(self, from_seq: int, to_seq: int) -> Mapping[str, int]:
+        """The items between the sequences, by subject. See `Bus.count_by_subject`."""
+        totals: Counter[str] = Counter()
+        async for messages in self._headers_of(self._subjects, from_seq, to_seq):
+            for message in messages:
+                totals[message.subject] += message.items
+        return totals
+
+    async def purge(self, before_seq: int) -> None:
+        """Remove what lies before the sequence. See `Bus.purge`."""
+        if before_seq <= 1:
+            return
+        answer = await self._request(f"$JS.API.STREAM.PURGE.{self._stream}", {"seq": before_seq})
+        if "error" in answer:
+            raise BusError(f"purge: {answer['error'].get('description')}")
+
+    async def _headers_of(self, subject: str, from_seq: int, to_seq: int | None) -> AsyncIterator[Sequence[Message]]:
+        """The messages between the sequences, without their data. Raises BusError."""
+        if to_seq is not None and from_seq >= to_seq:
+            return
+        first = (await self.read(subject, from_seq, messages_max=1, bytes_max=1)).messages
+        if not first or (to_seq is not None and first[0].seq >= to_seq):
+            return
+        async with contextlib.aclosing(self._consume(subject, max(1, from_seq), headers_only=True)) as pages:
+            async for messages, pending in pages:
+                wanted = messages if to_seq is None else [m for m in messages if m.seq < to_seq]
+                yield wanted
+                if pending == 0 or len(wanted) < len(messages) or (to_seq and messages[-1].seq >= to_seq - 1):
+                    return
         raise BusError("count: the stream ended early")
 
     async def _consume(
         self, subject: str, from_seq: int, *, headers_only: bool
-    ) -> AsyncIterator[tuple[Sequence[Message], int]]:
+    ) -> AsyncGenerator[tuple[Sequence[Message], int], None]:
         """Messages in order from an ephemeral pull consumer, with the number still pending behind them.
 
         Raises BusError as soon as anything is not as expected: a gap, a missed heartbeat, a lost connection.
@@ -431,7 +460,14 @@ class _PullReader:
         self._delivered = delivered
         self._pending = pending
         self._messages.append(
-            Message(seq, message.subject, message.data, _items(headers, message.data), headers.get(ORIGIN_HEADER, ""))
+            Message(
+                seq,
+                message.subject,
+                message.data,
+                _items(headers, message.data),
+                headers.get(ORIGIN_HEADER, ""),
+                int(words[start + 5]) // 1_000_000,
+            )
         )
 
 
@@ -458,12 +494,18 @@ def _stored_message(headers: Mapping[str, str], data: bytes) -> Message:
         data,
         _items(headers, data),
         headers.get(ORIGIN_HEADER, ""),
+        _instant_ms(headers["Nats-Time-Stamp"]),
     )
 
 
 def _items(headers: Mapping[str, str], data: bytes) -> int:
     found = headers.get(ITEMS_HEADER)
     return int(found) if found is not None else data.count(b"\n") + 1
+
+
+def _instant_ms(text: str) -> int:
+    """The instant of a time as the server writes it, `2024-03-10T00:05:09.417123456Z`, cut to milliseconds."""
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def _rfc3339(instant_ms: int) -> str:

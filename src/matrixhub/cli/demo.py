@@ -23,21 +23,16 @@ from matrixhub.bus import open_bus
 from matrixhub.cli.liveview import LiveState, RateMeter, live_screen, shortened_ms
 from matrixhub.cli.local import EXIT_FAILED, fail, first_error, print_json, settings_for
 from matrixhub.cli.sitefile import read_site
-from matrixhub.config import Settings, data_directory
+from matrixhub.config import Settings, data_directory, policy_defaults
 from matrixhub.deliveries.pending import count_pending
 from matrixhub.engines import read_secrets
+from matrixhub.model.destination import BasicAuth, Destination
 from matrixhub.model.errors import EngineError, MatrixHubError
 from matrixhub.model.ids import PropertyId
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.secret import Secret
 from matrixhub.model.site import Site
-from matrixhub.model.subscription import (
-    BasicAuth,
-    BatchLimits,
-    Filter,
-    HttpsDestination,
-    Position,
-    Secret,
-    Subscription,
-)
+from matrixhub.model.subscription import Filter, Position, Subscription
 from matrixhub.observe import Metrics, Reporter, ignore, make_logger
 from matrixhub.service import HubInfo, find_endpoints, run_embedded, stream_settings
 from matrixhub.sources.client import HubClient
@@ -47,7 +42,7 @@ from matrixhub.sources.sites import demo_site_path
 from matrixhub.store import Database, open_database
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
-from matrixhub.store.subscriptions import create_subscription, show_subscription
+from matrixhub.store.subscriptions import Codec, create_subscription, show_subscription
 from matrixhub.testing.receiver import Accept, Answer, Behaviour, CloseMidResponse, HttpsReceiver, ResetBeforeAnswer
 
 START_WAIT_S = 60.0
@@ -73,7 +68,7 @@ class Stage:
     site: Site
     info: HubInfo
     database: Database
-    sealer: Sealer
+    codec: Codec
     receiver: HttpsReceiver
     subscription: Subscription
     bus: Any
@@ -156,7 +151,7 @@ async def _stage(settings: Settings, info: HubInfo, began: float) -> AsyncIterat
     path = data_directory(settings)
     endpoints = find_endpoints(settings, path)
     site = read_site(demo_site_path())
-    sealer = Sealer(endpoints.master_key)
+    codec = Codec(sealer=Sealer(endpoints.master_key), policy=policy_defaults(settings))
     async with contextlib.AsyncExitStack() as resources:
         database = await resources.enter_async_context(open_database(endpoints.postgres_dsn, connections_max=2))
         bus = await resources.enter_async_context(
@@ -166,11 +161,11 @@ async def _stage(settings: Settings, info: HubInfo, began: float) -> AsyncIterat
         await apply_site(database, site, remove=False)
         subscription = await create_subscription(
             database,
-            sealer,
+            codec,
             site.property.id,
             name="demo",
             wanted=Filter(),
-            destination=HttpsDestination(
+            destination=Destination(
                 url=receiver.url,
                 auth=BasicAuth(user="demo", password=Secret("d3mo pass")),
                 ca_pem=receiver.ca_pem,
@@ -182,7 +177,7 @@ async def _stage(settings: Settings, info: HubInfo, began: float) -> AsyncIterat
             site=site,
             info=info,
             database=database,
-            sealer=sealer,
+            codec=codec,
             receiver=receiver,
             subscription=subscription,
             bus=bus,
@@ -281,7 +276,7 @@ async def _summary(stage: Stage, tally: Tally, first_s: float | None) -> dict[st
     property_id = PropertyId(stage.subscription.property_id)
     # The receiver has a reading a moment before the hub has saved that it was delivered.
     for _ in range(50):
-        overview = await show_subscription(stage.database, stage.sealer, property_id, stage.subscription.id)
+        overview = await show_subscription(stage.database, stage.codec, property_id, stage.subscription.id)
         pending = await count_pending(stage.bus, overview.subscription, overview.progress.position)
         progress = overview.progress
         accounted = progress.delivered + pending + progress.parked + progress.expired

@@ -12,7 +12,7 @@ from rich.table import Table
 from matrixhub.cli.local import DataOption, JsonOption, open_operator, print_json
 from matrixhub.cli.local import run as run_command
 from matrixhub.model.ids import KeyId, PropertyId
-from matrixhub.model.subscription import Secret
+from matrixhub.model.secret import Secret
 from matrixhub.store.keys import IngestKey, create_key, list_keys, revoke_key
 
 keys = typer.Typer(no_args_is_help=True, help="Keys that devices and gateways send readings with.")

@@ -16,24 +16,14 @@ from matrixhub.cli.local import DataOption, JsonOption, Operator, open_operator,
 from matrixhub.cli.local import run as run_command
 from matrixhub.deliveries.egress import check_url
 from matrixhub.deliveries.pending import count_pending
+from matrixhub.model.destination import Auth, BasicAuth, Destination, NoAuth, check_destination
 from matrixhub.model.devices import canonical_devtype
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, ZoneId
-from matrixhub.model.subscription import (
-    Auth,
-    BasicAuth,
-    BatchLimits,
-    Filter,
-    HttpsDestination,
-    NoAuth,
-    Position,
-    Secret,
-    State,
-    Subscription,
-    check_destination,
-    public_view,
-)
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.secret import Secret
+from matrixhub.model.subscription import Filter, Position, State, Subscription, public_view
 from matrixhub.store.egress import list_egress
 from matrixhub.store.subscriptions import (
     Overview,
@@ -90,12 +80,12 @@ def create(
     async def work() -> Subscription:
         async with open_operator(data) as operator:
             defaults = operator.settings.deliveries
-            destination = HttpsDestination(url=url, auth=_auth(basic), ca_pem=_ca(ca))
+            destination = Destination(url=url, auth=_auth(basic), ca_pem=_ca(ca))
             check_destination(destination)
             await _check_egress(operator, PropertyId(property_id), url)
             return await create_subscription(
                 operator.database,
-                operator.sealer,
+                operator.codec,
                 PropertyId(property_id),
                 name=name,
                 wanted=Filter(
@@ -134,7 +124,7 @@ def list_(
                 owners: Sequence[PropertyId] = [PropertyId(property_id)]
             else:
                 owners = await subscribed_properties(operator.database)
-            return [o for p in owners for o in await list_subscriptions(operator.database, operator.sealer, p)]
+            return [o for p in owners for o in await list_subscriptions(operator.database, operator.codec, p)]
 
     found = run_command(work)
     if as_json:
@@ -201,7 +191,7 @@ def _change_state(subscription_id: str, state: State, data: Path | None) -> None
 
 async def _find(operator: Operator, subscription_id: str) -> Overview:
     property_id = await find_property(operator.database, SubscriptionId(subscription_id))
-    return await show_subscription(operator.database, operator.sealer, property_id, SubscriptionId(subscription_id))
+    return await show_subscription(operator.database, operator.codec, property_id, SubscriptionId(subscription_id))
 
 
 async def _check_egress(operator: Operator, property_id: PropertyId, url: str) -> None:

@@ -11,7 +11,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -27,14 +26,6 @@ BUS_RETRY_S = 0.5
 RETRY_AFTER_MAX_S = 86_400.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RetryRules:
-    """When to try again."""
-
-    schedule_s: tuple[float, ...]
-    spread: float
-
-
 class Carrier:
     """The delivery of one subscription by its owner."""
 
@@ -46,7 +37,6 @@ class Carrier:
         sender: Sender,
         positions: Positions,
         clock: Clock,
-        retry: RetryRules,
         observe: Observe,
         lease_holds: Callable[[], bool],
     ) -> None:
@@ -56,11 +46,11 @@ class Carrier:
         self._sender = sender
         self._positions = positions
         self._clock = clock
-        self._retry = retry
         self._observe = observe
         self._lease_holds = lease_holds
         self._position = lease.progress.position
         self._until = lease.progress.sending_to
+        self._step = lease.progress.step
         self._pieces: deque[Piece] = deque()
         self._reading: asyncio.Task[bool] | None = None
         self._halted = asyncio.Event()
@@ -172,7 +162,12 @@ class Carrier:
     async def _deliver(self, batch: Batch) -> bool:
         """Send until the destination has taken it; False if halted before. Raises: LeaseLost."""
         subscription = self.lease.subscription
-        push = Push(subscription.destination, request_id(subscription.id, batch), batch.body, subscription.property_id)
+        push = Push(
+            subscription=subscription,
+            request_id=request_id(subscription.id, batch),
+            body=batch.body,
+            items=batch.items,
+        )
         attempt = 0
         while True:
             if not self._lease_holds():
@@ -213,7 +208,8 @@ class Carrier:
             return True
 
     def _delay(self, attempt: int, error: DeliveryError) -> float:
-        planned = retry_delay_s(attempt, self._retry.schedule_s, spread=random.uniform(0, self._retry.spread))
+        policy = self.lease.subscription.policy
+        planned = retry_delay_s(attempt, policy.retry_schedule_s, spread=random.uniform(0, policy.retry_spread))
         asked = error.retry_after_s if isinstance(error, DestinationRefused) else None
         return planned if asked is None else min(max(planned, asked), RETRY_AFTER_MAX_S)
 
@@ -226,8 +222,10 @@ class Carrier:
         attempts_failed: int = 0,
         last_error: str = "",
     ) -> None:
+        self._step += 1
         await self._positions.save(
             Advance(
+                step=self._step,
                 subscription=self.lease.subscription.id,
                 worker=self.lease.worker,
                 fence=self.lease.fence,

@@ -13,7 +13,8 @@ from itertools import accumulate
 import msgspec
 
 from matrixhub.model.ids import SubscriptionId, ZoneId, stable_uuid
-from matrixhub.model.subscription import BatchLimits, Position
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.subscription import Position
 from matrixhub.ports import Message
 
 _encode = msgspec.json.Encoder().encode

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matrixhub.bus.subjects import subject_property
-from matrixhub.deliveries.carrier import Carrier, RetryRules
+from matrixhub.deliveries.carrier import Carrier
 from matrixhub.deliveries.feed import Feed
 from matrixhub.deliveries.positions import Positions
 from matrixhub.lifecycle import rung_by
@@ -39,7 +39,6 @@ class WorkerSettings:
     lease_s: float
     buffer_bytes: int
     read_bytes: int
-    retry: RetryRules
 
 
 @dataclass(slots=True)
@@ -193,7 +192,6 @@ class Worker:
             self._sender,
             self._positions,
             self._clock,
-            self._settings.retry,
             self._observe,
             lambda: self._clock.monotonic() < self._lease_until,
         )

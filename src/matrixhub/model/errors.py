@@ -8,12 +8,14 @@
     ├── ItemRefused          MH-I…   one reading of a request cannot be taken; the others can
     ├── BusError             MH-B…   the stream did not take or give a message
     ├── StoreError           MH-S…   PostgreSQL did not take or give a row
-    └── DeliveryError        MH-D…   a push did not reach its destination
+    └── DeliveryError        MH-D…   a push did not reach its destination, or could not be sent
 
 Codes are never reused. `retry_helps` says whether the same call may succeed later without a change.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class MatrixHubError(Exception):
@@ -173,6 +175,34 @@ class WrongMethod(RequestError):
     status = 405
 
 
+class VersionMismatch(RequestError):
+    """The thing was changed meanwhile: its version is not the one in If-Match."""
+
+    code = "MH-R012"
+    status = 412
+
+
+class KeyReused(RequestError):
+    """The Idempotency-Key was used before for another request."""
+
+    code = "MH-R013"
+    status = 422
+
+
+class Forbidden(RequestError):
+    """The key may not do this."""
+
+    code = "MH-R014"
+    status = 403
+
+
+class Gone(RequestError):
+    """The thing was there, but is no longer kept."""
+
+    code = "MH-R015"
+    status = 410
+
+
 class ItemRefused(MatrixHubError):
     """A reading cannot be taken."""
 
@@ -274,12 +304,24 @@ class DestinationUnreachable(DeliveryError):
 
 
 class DestinationRefused(DeliveryError):
-    """The destination answered with something else than 2xx."""
+    """The destination answered with something else than 2xx.
+
+    `answer` is the beginning of what it said, `failed` the items it named as wrong, by index, with its reasons.
+    """
 
     code = "MH-D003"
 
-    def __init__(self, message: str = "", *, http_status: int = 0, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        http_status: int = 0,
+        retry_after_s: float | None = None,
+        answer: str = "",
+        failed: Mapping[int, str] | None = None,
+    ) -> None:
         self.http_status, self.retry_after_s = http_status, retry_after_s
+        self.answer, self.failed = answer, failed or {}
         super().__init__(message)
 
 
@@ -299,3 +341,26 @@ class EgressRefused(DeliveryError):
                 f"matrixhub egress allow --property {property_id or 'PROPERTY'} {address}"
             )
         super().__init__(message)
+
+
+class TokenFault(DeliveryError):
+    """No access token could be had; the destination was not asked."""
+
+    code = "MH-D005"
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class TokenRefused(TokenFault):
+    """The token server refused the client: its id, secret or scope is wrong."""
+
+    code = "MH-D006"
+
+
+class ReauthorisationNeeded(TokenFault):
+    """The refresh token is no longer good; someone must agree anew, and everything is kept until then."""
+
+    code = "MH-D007"
+    retry_helps = False

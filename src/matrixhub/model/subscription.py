@@ -5,42 +5,34 @@ Source: docs/contract/data-push.md §2, design decisions 4 and 5.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
-from urllib.parse import urlsplit
 
+from matrixhub.model.destination import (
+    BasicAuth,
+    ClientCredentials,
+    Destination,
+    RefreshToken,
+    SharedAccessKey,
+    SignatureV4,
+    check_destination,
+    check_https_url,
+)
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId, ZoneId
+from matrixhub.model.policy import DEFAULT_POLICY, BatchLimits, Policy, check_limits, check_policy
+from matrixhub.model.secret import Secret
 
 State = Literal["active", "paused"]
+PausedBy = Literal["", "hand", "policy"]
 
-ITEMS_MAX = 10_000
-BYTES_MAX = 16 * 1024 * 1024
+BodyFormat = Literal["contract", "cloudevents"]
+SigningKind = Literal["v1", "v1a"]
 
-
-class Secret:
-    """A text that must not be seen: neither `str` nor `repr` shows it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """The text itself; call it only where it leaves for its destination."""
-        return self._text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
+AWS_IOT_BYTES_MAX = 131_072
+"""The largest payload AWS IoT Core takes. Source: docs/contract/data-push.md §3.5"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,43 +45,38 @@ class Filter:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NoAuth:
-    """No authentication."""
+class Format:
+    """How a body is written: the contract's array of strings, or a CloudEvents 1.0 batch; compressed or not."""
 
-    scheme: Literal["none"] = "none"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BasicAuth:
-    """HTTP Basic, sent with every request. Source: RFC 7617, docs/contract/data-push.md §3.1"""
-
-    user: str
-    password: Secret
-    scheme: Literal["basic"] = "basic"
-
-
-Auth = NoAuth | BasicAuth
+    body: BodyFormat = "contract"
+    gzip: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HttpsDestination:
-    """A web service of the customer. `ca_pem` holds the certificates to trust instead of the system's.
+class SigningKey:
+    """A key that pushes are signed with: `v1` is HMAC-SHA256 (whsec_…), `v1a` is ed25519 (whsk_…).
 
-    `egress_allow` is the allow-list of the property, in canonical form; see `model.egress`.
+    One that was replaced goes on signing, beside its successor, until `expires_at`. Source: Standard Webhooks
     """
 
-    url: str
-    auth: Auth = NoAuth()
-    ca_pem: str = ""
-    egress_allow: frozenset[str] = frozenset()
+    id: str
+    kind: SigningKind
+    secret: Secret
+    created_at: datetime
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BatchLimits:
-    """A push holds at most this many readings and at most this many bytes of body."""
+class Notify:
+    """Where notices about the health of a subscription go: the destination of another one, or a webhook.
 
-    items: int = 500
-    size_bytes: int = 262_144
+    `secret` (whsec_…) signs what goes to the webhook. Both empty: nowhere.
+    """
+
+    subscription_id: str = ""
+    url: str = ""
+    ca_pem: str = ""
+    secret: Secret | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -102,16 +89,23 @@ class Position:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subscription:
-    """What is sent where; nothing in it changes with deliveries."""
+    """What is sent where; nothing in it changes with deliveries. `version` grows with every change of it."""
 
     id: SubscriptionId
     property_id: PropertyId
     name: str
     filter: Filter
-    destination: HttpsDestination
+    destination: Destination
     limits: BatchLimits
     state: State
     created_at: datetime
+    policy: Policy = DEFAULT_POLICY
+    format: Format = Format()
+    signing: tuple[SigningKey, ...] = ()
+    notify: Notify = Notify()
+    paused_by: PausedBy = ""
+    paused_reason: str = ""
+    version: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,84 +113,149 @@ class Progress:
     """How far a subscription has come.
 
     `sending_to` is the end of the request that is (or was, before a crash) on its way: a new owner cuts the same
-    request again, so that a repeat has the same id. The counts are of readings.
+    request again, so that a repeat has the same id. `lanes_done` has a bit for each part of it that was settled, where
+    the order allows parts. `step` numbers what was saved, `epoch` the replays: both make repeats tell from new.
+    The counts are of readings; `replayed` are those asked for again.
     """
 
     position: Position
     sending_to: Position | None = None
+    lanes_done: int = 0
+    step: int = 0
+    epoch: int = 0
     delivered: int = 0
     parked: int = 0
     expired: int = 0
+    skipped: int = 0
+    replayed: int = 0
     attempts_failed: int = 0
+    failures: int = 0
+    failing_since: datetime | None = None
+    retry_at: datetime | None = None
     last_error: str = ""
     last_delivered_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Replay:
+    """A wish to deliver again from a position on."""
+
+    id: str
+    position: Position
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """The right to deliver a subscription. The fence grows with every new owner; an older one may write nothing."""
+    """The right to deliver a subscription. The fence grows with every new owner; an older one may write nothing.
+
+    `replay` and `redrive` are what was asked for meanwhile: to begin again at an earlier place, and to send parked
+    readings again (0: no; else how often it was asked for so far).
+    """
 
     subscription: Subscription
     progress: Progress
     worker: WorkerId
     fence: int
+    replay: Replay | None = None
+    redrive: int = 0
 
 
-def check_destination(destination: HttpsDestination) -> None:
-    """Refuse a destination that could never work.
+def check_subscription(
+    destination: Destination, limits: BatchLimits, policy: Policy, form: Format, notify: Notify
+) -> None:
+    """Refuse what could never work, each part and all together.
 
-    Raises: InvalidValue if the URL is not https with a host, or the user name holds a colon (RFC 7617).
+    Raises: InvalidValue saying what does not fit.
     """
-    if re.search(r"[\s\x00-\x1f\x7f]", destination.url):
-        raise InvalidValue("the URL holds blanks or control characters")
-    try:
-        parts = urlsplit(destination.url)
-        port_ok = parts.port is None or 0 < parts.port < 65_536
-    except ValueError as error:
-        raise InvalidValue(f"{destination.url!r} is not a URL: {error}") from error
-    if parts.scheme != "https":
-        raise InvalidValue("the URL must begin with https://; plain HTTP is not pushed to (contract data-push §4)")
-    if not parts.hostname or not port_ok:
-        raise InvalidValue(f"{destination.url!r} names no host")
-    if parts.username is not None or parts.password is not None:
-        raise InvalidValue("the URL holds a user or password; give them as Basic authentication instead")
-    if parts.fragment:
-        raise InvalidValue("the URL has a #fragment, which is never sent")
-    if isinstance(destination.auth, BasicAuth) and (":" in destination.auth.user or not destination.auth.user):
-        raise InvalidValue("the user name of Basic authentication must not be empty or hold a colon")
-
-
-def check_limits(limits: BatchLimits) -> None:
-    """Refuse limits that cannot be kept.
-
-    Raises: InvalidValue if a limit lies outside 1 to 10,000 readings or 1 KiB to 16 MiB.
-    """
-    if not 1 <= limits.items <= ITEMS_MAX:
-        raise InvalidValue(f"batch items are 1 to {ITEMS_MAX:,}, not {limits.items:,}")
-    if not 1024 <= limits.size_bytes <= BYTES_MAX:
-        raise InvalidValue(f"batch bytes are 1,024 to {BYTES_MAX:,}, not {limits.size_bytes:,}")
+    check_destination(destination)
+    check_limits(limits)
+    check_policy(policy)
+    if form.gzip and destination.kind != "https":
+        raise InvalidValue(f"gzip is for web services; {destination.kind} does not unpack it")
+    if form.body != "contract" and destination.framing == "per_item":
+        raise InvalidValue("framing per_item sends each reading as the contract has it; CloudEvents need framing batch")
+    if destination.kind == "aws_iot" and limits.size_bytes > AWS_IOT_BYTES_MAX:
+        raise InvalidValue(f"AWS IoT takes at most {AWS_IOT_BYTES_MAX:,} bytes; lower the batch bytes")
+    if notify.url and notify.subscription_id:
+        raise InvalidValue("notices go to another subscription's destination or to a webhook, not to both")
+    if notify.url:
+        check_https_url(notify.url, "the URL for notices")
 
 
 def public_view(subscription: Subscription) -> Mapping[str, object]:
     """The subscription as it may be shown: without secrets."""
-    destination = subscription.destination
-    auth: dict[str, object] = {"scheme": destination.auth.scheme}
-    if isinstance(destination.auth, BasicAuth):
-        auth["user"] = destination.auth.user
+    destination, policy = subscription.destination, subscription.policy
     return {
         "id": subscription.id,
         "property": subscription.property_id,
         "name": subscription.name,
         "state": subscription.state,
+        "paused_by": subscription.paused_by,
+        "paused_reason": subscription.paused_reason,
         "filter": {
             "buildings": sorted(subscription.filter.buildings),
             "zones": sorted(subscription.filter.zones),
             "devtypes": sorted(subscription.filter.devtypes),
         },
+        "kind": destination.kind,
         "url": destination.url,
-        "auth": auth,
+        "auth": _public_auth(destination),
+        "headers": [header.name for header in destination.headers],
         "private_ca": bool(destination.ca_pem),
+        "client_certificate": destination.client_certificate is not None,
+        "framing": destination.framing,
+        "format": {"body": subscription.format.body, "gzip": subscription.format.gzip},
+        "signing": [
+            {
+                "id": key.id,
+                "kind": key.kind,
+                "created_at": key.created_at.isoformat(),
+                "expires_at": key.expires_at.isoformat() if key.expires_at else None,
+            }
+            for key in subscription.signing
+        ],
         "batch_items": subscription.limits.items,
         "batch_bytes": subscription.limits.size_bytes,
+        "policy": {
+            "retry_schedule_s": list(policy.retry_schedule_s),
+            "retry_spread": policy.retry_spread,
+            "give_up_s": policy.give_up_s,
+            "connect_timeout_s": policy.connect_timeout_s,
+            "total_timeout_s": policy.total_timeout_s,
+            "order": policy.order,
+            "in_flight": policy.in_flight,
+            "flush_s": policy.flush_s,
+            "rate_per_s": policy.rate_per_s,
+            "catch_up_per_s": policy.catch_up_per_s,
+        },
+        "notify": {
+            "subscription": subscription.notify.subscription_id,
+            "url": subscription.notify.url,
+            "signed": subscription.notify.secret is not None,
+        },
+        "version": subscription.version,
         "created_at": subscription.created_at.isoformat(),
     }
+
+
+def _public_auth(destination: Destination) -> dict[str, object]:
+    auth = destination.auth
+    shown: dict[str, object] = {"scheme": auth.scheme}
+    match auth:
+        case BasicAuth():
+            shown["user"] = auth.user
+        case ClientCredentials() | RefreshToken():
+            shown |= {
+                "token_url": auth.token_url,
+                "client_id": auth.client_id,
+                "client_auth": auth.client_auth,
+                "scope": auth.scope,
+                "extra": [name for name, _ in auth.extra],
+            }
+            if isinstance(auth, ClientCredentials):
+                shown["audience"] = auth.audience
+        case SharedAccessKey():
+            shown["key_name"] = auth.key_name
+        case SignatureV4():
+            shown |= {"access_key_id": auth.access_key_id, "region": auth.region}
+    return shown

@@ -7,7 +7,7 @@ times a second.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -24,6 +24,17 @@ class DedicatedConnection:
 
     async def fetch(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
         """The rows. Raises StoreError."""
+        async with self._connected() as connection:
+            return list(await connection.fetch(statement, *arguments))
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """The connection in a transaction, committed at the end of the block. Raises StoreError."""
+        async with self._connected() as connection, connection.transaction():
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connection]:
         with store_errors():
             try:
                 if self._connection is None or self._connection.is_closed():
@@ -31,9 +42,9 @@ class DedicatedConnection:
                         self._dsn,
                         timeout=COMMAND_TIMEOUT_S,
                         command_timeout=COMMAND_TIMEOUT_S,
-                        server_settings={"application_name": "matrixhub positions"},
+                        server_settings={"application_name": "matrixhub positions", "timezone": "UTC"},
                     )
-                return list(await self._connection.fetch(statement, *arguments))
+                yield self._connection
             except BaseException:
                 # What became of the statement is unknown; the connection may still be busy with it.
                 self._drop()

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from matrixhub.model.errors import NotFound
 from matrixhub.model.ids import KeyId, PropertyId, new_id
-from matrixhub.model.subscription import Secret
+from matrixhub.model.secret import Secret
 from matrixhub.store.pool import Database
 from matrixhub.store.sites import SITE_CHANNEL, require_property
 from matrixhub.store.sql import load_statements

@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from matrixhub.model.errors import StoreError
-from matrixhub.model.subscription import Secret
+from matrixhub.model.secret import Secret
 
 _NONCE_BYTES = 12
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from matrixhub.model.errors import NotFound
+from matrixhub.model.destination import Destination
+from matrixhub.model.errors import NotFound, VersionMismatch
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, ZoneId, new_id
+from matrixhub.model.policy import DEFAULT_POLICY, BatchLimits, Policy
 from matrixhub.model.subscription import (
-    Auth,
-    BasicAuth,
-    BatchLimits,
     Filter,
-    HttpsDestination,
-    NoAuth,
+    Format,
+    Notify,
+    PausedBy,
     Position,
     Progress,
+    Replay,
+    SigningKey,
     State,
     Subscription,
-    check_destination,
-    check_limits,
+    check_subscription,
 )
+from matrixhub.store import documents
 from matrixhub.store.pool import Database
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import require_property
@@ -34,91 +37,146 @@ SQL = load_statements("subscriptions.sql")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Codec:
+    """What rows are read and written with: what opens their secrets, and the policy where they name none."""
+
+    sealer: Sealer
+    policy: Policy = DEFAULT_POLICY
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """A subscription with its progress and the worker that delivers it."""
+    """A subscription with its progress, what is asked of it, and the worker that delivers it.
+
+    `accepted` counts the readings it wants before stream message `accepted_seq`, by the auditor's count.
+    """
 
     subscription: Subscription
     progress: Progress
+    accepted: int
+    accepted_seq: int
     owner: str | None
+    replay: Replay | None
+    redrive: int
 
 
 async def create_subscription(
     database: Database,
-    sealer: Sealer,
+    codec: Codec,
     property_id: PropertyId,
     *,
     name: str,
     wanted: Filter,
-    destination: HttpsDestination,
+    destination: Destination,
     limits: BatchLimits,
     position: Position,
+    policy: Policy | None = None,
+    form: Format | None = None,
+    signing: tuple[SigningKey, ...] = (),
+    notify: Notify | None = None,
 ) -> Subscription:
     """A new, active subscription that begins at the position.
 
-    Raises: NotFound if there is no such property, InvalidValue for a destination or limits that cannot work,
-            StoreError.
+    Raises: NotFound if there is no such property, InvalidValue for parts that cannot work, StoreError.
     """
-    check_destination(destination)
-    check_limits(limits)
-    await require_property(database, property_id)
-    subscription_id = SubscriptionId(new_id("sub"))
-    auth, sealed = _auth_row(destination.auth, sealer, subscription_id)
-    async with database.transaction() as connection:
-        created_at = await connection.fetchval(
-            SQL["create"],
-            subscription_id,
-            property_id,
-            name,
-            {
-                "buildings": sorted(wanted.buildings),
-                "zones": sorted(wanted.zones),
-                "devtypes": sorted(wanted.devtypes),
-            },
-            destination.url,
-            destination.ca_pem,
-            auth,
-            sealed,
-            limits.items,
-            limits.size_bytes,
-        )
-        await connection.execute(SQL["create_progress"], subscription_id, position.seq)
-        await connection.execute("select pg_notify($1, '')", SUBSCRIPTION_CHANNEL)
-    return Subscription(
-        id=subscription_id,
+    made = Subscription(
+        id=SubscriptionId(new_id("sub")),
         property_id=property_id,
         name=name,
         filter=wanted,
         destination=destination,
         limits=limits,
+        policy=policy or codec.policy,
+        format=form or Format(),
+        signing=signing,
+        notify=notify or Notify(),
         state="active",
-        created_at=created_at,
+        created_at=datetime.fromtimestamp(0, UTC),  # the database says
     )
+    _check(made)
+    await require_property(database, property_id)
+    async with database.transaction() as connection:
+        created_at = await connection.fetchval(SQL["create"], made.id, property_id, *_columns(made, codec))
+        await connection.execute(SQL["create_progress"], made.id, position.seq)
+        await connection.execute("select pg_notify($1, $2)", SUBSCRIPTION_CHANNEL, made.id)
+    return replace(made, created_at=created_at)
 
 
-async def list_subscriptions(database: Database, sealer: Sealer, property_id: PropertyId) -> Sequence[Overview]:
+async def update_subscription(database: Database, codec: Codec, changed: Subscription) -> Subscription:
+    """Keep a subscription as it is configured now; `changed.version` is the version that was changed.
+
+    State and progress stay as they are. Raises: NotFound, VersionMismatch if it was changed meanwhile, InvalidValue,
+    StoreError.
+    """
+    _check(changed)
+    async with database.transaction() as connection:
+        version = await connection.fetchval(
+            SQL["update"], changed.property_id, changed.id, changed.version, *_columns(changed, codec)
+        )
+        if version is None:
+            await _require(connection, changed.property_id, changed.id)
+            raise VersionMismatch(f"{changed.id} was changed meanwhile; read it again")
+        await connection.execute("select pg_notify($1, $2)", SUBSCRIPTION_CHANNEL, changed.id)
+    return replace(changed, version=version)
+
+
+async def delete_subscription(database: Database, property_id: PropertyId, subscription_id: SubscriptionId) -> None:
+    """Forget a subscription with all that was kept of it. Raises NotFound, StoreError."""
+    async with database.transaction() as connection:
+        if not await connection.fetch(SQL["delete"], property_id, subscription_id):
+            raise NotFound(f"property {property_id} has no subscription {subscription_id}")
+        await connection.execute(SQL["delete_attempts"], subscription_id)
+        await connection.execute(SQL["delete_parked"], subscription_id)
+        await connection.execute("select pg_notify($1, $2)", SUBSCRIPTION_CHANNEL, subscription_id)
+
+
+async def list_subscriptions(database: Database, codec: Codec, property_id: PropertyId) -> Sequence[Overview]:
     """The subscriptions of the property, oldest first. Raises StoreError."""
     async with database.connection() as connection:
         rows = await connection.fetch(SQL["list"], property_id)
-    return [overview_from_row(row, sealer) for row in rows]
+    return [overview_from_row(row, codec) for row in rows]
+
+
+async def page_subscriptions(
+    database: Database,
+    codec: Codec,
+    property_id: PropertyId,
+    *,
+    after: tuple[datetime, SubscriptionId] | None,
+    limit: int,
+) -> Sequence[Overview]:
+    """At most so many subscriptions of the property behind the one named, oldest first. Raises StoreError."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(SQL["list_page"], property_id, *(after or (None, None)), limit)
+    return [overview_from_row(row, codec) for row in rows]
 
 
 async def show_subscription(
-    database: Database, sealer: Sealer, property_id: PropertyId, subscription_id: SubscriptionId
+    database: Database, codec: Codec, property_id: PropertyId, subscription_id: SubscriptionId
 ) -> Overview:
     """One subscription of the property. Raises NotFound, StoreError."""
     async with database.connection() as connection:
         row = await connection.fetchrow(SQL["show"], property_id, subscription_id)
     if row is None:
         raise NotFound(f"property {property_id} has no subscription {subscription_id}")
-    return overview_from_row(row, sealer)
+    return overview_from_row(row, codec)
 
 
-async def set_state(database: Database, property_id: PropertyId, subscription_id: SubscriptionId, state: State) -> None:
+async def set_state(
+    database: Database,
+    property_id: PropertyId,
+    subscription_id: SubscriptionId,
+    state: State,
+    *,
+    by: PausedBy = "hand",
+    reason: str = "",
+) -> None:
     """Pause or resume. Pausing keeps everything from the position on. Raises NotFound, StoreError."""
+    paused_by = by if state == "paused" else ""
     async with database.transaction() as connection:
-        if not await connection.fetch(SQL["set_state"], property_id, subscription_id, state):
+        if not await connection.fetch(SQL["set_state"], property_id, subscription_id, state, paused_by, reason):
             raise NotFound(f"property {property_id} has no subscription {subscription_id}")
-        await connection.execute("select pg_notify($1, '')", SUBSCRIPTION_CHANNEL)
+        await connection.execute("select pg_notify($1, $2)", SUBSCRIPTION_CHANNEL, subscription_id)
 
 
 async def find_property(database: Database, subscription_id: SubscriptionId) -> PropertyId:
@@ -136,53 +194,110 @@ async def subscribed_properties(database: Database) -> Sequence[PropertyId]:
         return [PropertyId(row["property_id"]) for row in await connection.fetch(SQL["property_ids"])]
 
 
-def overview_from_row(row: Any, sealer: Sealer) -> Overview:
-    """The values of a row of the statements `list`, `show`, `claim` and `owned`."""
+def overview_from_row(row: Any, codec: Codec) -> Overview:
+    """The values of a row of the view `subscription_overviews`. Raises StoreError if its secrets cannot be opened."""
     return Overview(
-        subscription=Subscription(
-            id=row["id"],
-            property_id=row["property_id"],
-            name=row["name"],
-            filter=Filter(
-                buildings=frozenset(map(BuildingId, row["filter"]["buildings"])),
-                zones=frozenset(map(ZoneId, row["filter"]["zones"])),
-                devtypes=frozenset(row["filter"]["devtypes"]),
-            ),
-            destination=HttpsDestination(
-                url=row["url"],
-                ca_pem=row["ca_pem"],
-                auth=_auth_from_row(row["auth"], row["auth_secret"], sealer, row["id"]),
-                egress_allow=frozenset(row["egress_allow"]),
-            ),
-            limits=BatchLimits(items=row["batch_items"], size_bytes=row["batch_bytes"]),
-            state=row["state"],
-            created_at=row["created_at"],
-        ),
-        progress=Progress(
-            position=Position(seq=row["position_seq"], item=row["position_item"]),
-            sending_to=None
-            if row["sending_seq"] is None
-            else Position(seq=row["sending_seq"], item=row["sending_item"] or 0),
-            delivered=row["delivered"],
-            parked=row["parked"],
-            expired=row["expired"],
-            attempts_failed=row["attempts_failed"],
-            last_error=row["last_error"],
-            last_delivered_at=row["last_delivered_at"],
-        ),
+        subscription=_subscription_from_row(row, codec),
+        progress=_progress_from_row(row),
+        accepted=row["accepted"],
+        accepted_seq=row["accepted_seq"],
         owner=row["owner"],
+        replay=None
+        if row["replay_id"] is None
+        else Replay(id=row["replay_id"], position=Position(seq=row["replay_seq"], item=row["replay_item"])),
+        redrive=row["redrive"],
     )
 
 
-def _auth_row(auth: Auth, sealer: Sealer, owner: str) -> tuple[dict[str, str], bytes | None]:
-    match auth:
-        case NoAuth():
-            return {"scheme": "none"}, None
-        case BasicAuth():
-            return {"scheme": "basic", "user": auth.user}, sealer.seal(auth.password, owner)
+def _subscription_from_row(row: Any, codec: Codec) -> Subscription:
+    secrets = documents.open_secrets(row, codec.sealer)
+    return Subscription(
+        id=row["id"],
+        property_id=row["property_id"],
+        name=row["name"],
+        filter=Filter(
+            buildings=frozenset(map(BuildingId, row["filter"]["buildings"])),
+            zones=frozenset(map(ZoneId, row["filter"]["zones"])),
+            devtypes=frozenset(row["filter"]["devtypes"]),
+        ),
+        destination=documents.read_destination(row, secrets),
+        limits=BatchLimits(items=row["batch_items"], size_bytes=row["batch_bytes"]),
+        policy=documents.read_policy(row["policy"], codec.policy),
+        format=Format(**row["format"]),
+        signing=documents.read_signing(row["signing"], secrets),
+        notify=documents.read_notify(row["notify"], secrets),
+        state=row["state"],
+        paused_by=row["paused_by"],
+        paused_reason=row["paused_reason"],
+        version=row["version"],
+        created_at=row["created_at"],
+    )
 
 
-def _auth_from_row(auth: dict[str, str], sealed: bytes | None, sealer: Sealer, owner: str) -> Auth:
-    if auth["scheme"] == "none" or sealed is None:
-        return NoAuth()
-    return BasicAuth(user=auth["user"], password=sealer.open(sealed, owner))
+def _progress_from_row(row: Any) -> Progress:
+    return Progress(
+        position=Position(seq=row["position_seq"], item=row["position_item"]),
+        sending_to=None
+        if row["sending_seq"] is None
+        else Position(seq=row["sending_seq"], item=row["sending_item"] or 0),
+        **{
+            name: row[name]
+            for name in (
+                "lanes_done",
+                "step",
+                "epoch",
+                "delivered",
+                "parked",
+                "expired",
+                "skipped",
+                "replayed",
+                "attempts_failed",
+                "failures",
+                "failing_since",
+                "retry_at",
+                "last_error",
+                "last_delivered_at",
+            )
+        },
+    )
+
+
+def _check(subscription: Subscription) -> None:
+    check_subscription(
+        subscription.destination,
+        subscription.limits,
+        subscription.policy,
+        subscription.format,
+        subscription.notify,
+    )
+
+
+def _columns(subscription: Subscription, codec: Codec) -> tuple[object, ...]:
+    """The values of the statements `create` and `update`, in their order."""
+    secrets: documents.Secrets = {}
+    destination = subscription.destination
+    return (
+        subscription.name,
+        {
+            "buildings": sorted(subscription.filter.buildings),
+            "zones": sorted(subscription.filter.zones),
+            "devtypes": sorted(subscription.filter.devtypes),
+        },
+        destination.url,
+        destination.ca_pem,
+        documents.auth_document(destination.auth, secrets),
+        subscription.limits.items,
+        subscription.limits.size_bytes,
+        destination.kind,
+        documents.destination_document(destination, secrets),
+        documents.policy_document(subscription.policy, codec.policy),
+        documents.format_document(subscription.format),
+        documents.signing_document(subscription.signing, secrets),
+        documents.notify_document(subscription.notify, secrets),
+        documents.seal_secrets(secrets, codec.sealer, subscription.id),
+    )
+
+
+async def _require(connection: Any, property_id: PropertyId, subscription_id: SubscriptionId) -> None:
+    if not await connection.fetchrow(SQL["show"], property_id, subscription_id):
+        raise NotFound(f"property {property_id} has no subscription {subscription_id}")

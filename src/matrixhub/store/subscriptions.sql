@@ -2,26 +2,42 @@
 
 -- name: create
 insert into subscriptions
-  (id, property_id, name, filter, url, ca_pem, auth, auth_secret, batch_items, batch_bytes, state)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active')
+  (id, property_id, name, filter, url, ca_pem, auth, batch_items, batch_bytes, kind, destination, policy, format,
+   signing, notify, secrets, state)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'active')
 returning created_at;
 
 -- name: create_progress
-insert into subscription_progress (subscription_id, position_seq) values ($1, $2);
+insert into subscription_progress (subscription_id, position_seq, accepted_seq) values ($1, $2, $2);
+
+-- A key that another write took the version of finds no row.
+-- name: update
+update subscriptions set
+  name = $4, filter = $5, url = $6, ca_pem = $7, auth = $8, batch_items = $9, batch_bytes = $10, kind = $11,
+  destination = $12, policy = $13, format = $14, signing = $15, notify = $16, secrets = $17, auth_secret = null,
+  version = version + 1, updated_at = now()
+where property_id = $1 and id = $2 and version = $3
+returning version;
+
+-- name: delete
+delete from subscriptions where property_id = $1 and id = $2 returning id;
+
+-- name: delete_attempts
+delete from attempts where subscription_id = $1;
+
+-- name: delete_parked
+delete from parked where subscription_id = $1;
 
 -- name: list
-select s.*, p.owner, p.fence, p.position_seq, p.position_item, p.sending_seq, p.sending_item, p.delivered, p.parked,
-  p.expired, p.attempts_failed, p.last_error, p.last_delivered_at,
-  array(select e.target from egress_allowances e where e.property_id = s.property_id) as egress_allow
-from subscriptions s join subscription_progress p on p.subscription_id = s.id
-where s.property_id = $1 order by s.created_at, s.id;
+select * from subscription_overviews where property_id = $1 order by created_at, id;
+
+-- name: list_page
+select * from subscription_overviews
+where property_id = $1 and (created_at, id) > (coalesce($2, '-infinity'::timestamptz), coalesce($3, ''))
+order by created_at, id limit $4;
 
 -- name: show
-select s.*, p.owner, p.fence, p.position_seq, p.position_item, p.sending_seq, p.sending_item, p.delivered, p.parked,
-  p.expired, p.attempts_failed, p.last_error, p.last_delivered_at,
-  array(select e.target from egress_allowances e where e.property_id = s.property_id) as egress_allow
-from subscriptions s join subscription_progress p on p.subscription_id = s.id
-where s.property_id = $1 and s.id = $2;
+select * from subscription_overviews where property_id = $1 and id = $2;
 
 -- name: property_of
 select property_id from subscriptions where id = $1;
@@ -29,8 +45,16 @@ select property_id from subscriptions where id = $1;
 -- name: property_ids
 select distinct property_id from subscriptions order by property_id;
 
+-- A subscription that is made active again is tried at once.
 -- name: set_state
-update subscriptions set state = $3, updated_at = now() where property_id = $1 and id = $2 returning id;
+with changed as (
+  update subscriptions set state = $3, paused_by = $4, paused_reason = $5, version = version + 1, updated_at = now()
+  where property_id = $1 and id = $2 returning id
+), eager as (
+  update subscription_progress set retry_at = null, failures = 0, failing_since = null
+  where $3 = 'active' and subscription_id in (select id from changed)
+)
+select id from changed;
 
 -- name: heartbeat
 insert into workers (id, expires_at) values ($1, clock_timestamp() + make_interval(secs => $2))
@@ -56,22 +80,16 @@ with free as (
   order by p.subscription_id
   limit $2
   for update of p skip locked
-), taken as (
-  update subscription_progress p set owner = $1, fence = p.fence + 1
-  from free where p.subscription_id = free.subscription_id
-  returning p.*
 )
-select s.*, t.owner, t.fence, t.position_seq, t.position_item, t.sending_seq, t.sending_item, t.delivered, t.parked,
-  t.expired, t.attempts_failed, t.last_error, t.last_delivered_at,
-  array(select e.target from egress_allowances e where e.property_id = s.property_id) as egress_allow
-from taken t join subscriptions s on s.id = t.subscription_id;
+update subscription_progress p set owner = $1, fence = p.fence + 1
+from free where p.subscription_id = free.subscription_id
+returning p.subscription_id;
+
+-- name: show_all
+select * from subscription_overviews where id = any($1);
 
 -- name: owned
-select s.*, p.owner, p.fence, p.position_seq, p.position_item, p.sending_seq, p.sending_item, p.delivered, p.parked,
-  p.expired, p.attempts_failed, p.last_error, p.last_delivered_at,
-  array(select e.target from egress_allowances e where e.property_id = s.property_id) as egress_allow
-from subscription_progress p join subscriptions s on s.id = p.subscription_id
-where p.owner = $1 and s.state = 'active';
+select * from subscription_overviews where owner = $1 and state = 'active';
 
 -- name: release
 update subscription_progress set owner = null where owner = $1 and subscription_id = any($2);
@@ -82,21 +100,88 @@ update subscription_progress set owner = null where owner = $1;
 -- name: forget_worker
 delete from workers where id = $1;
 
--- Every step names the fence it was made under; a step of an older owner finds no row.
+-- Every step names the fence it was made under; a step of an older owner finds no row. A step whose answer was lost is
+-- saved again: its number is there already, and it changes nothing.
 -- name: advance
-update subscription_progress p set
-  position_seq = coalesce(a.position_seq, p.position_seq),
-  position_item = coalesce(a.position_item, p.position_item),
-  sending_seq = a.sending_seq,
-  sending_item = a.sending_item,
-  -- A step whose answer was lost is saved again: a position that is there already is not counted twice.
-  delivered = p.delivered + case when (p.position_seq, p.position_item) = (a.position_seq, a.position_item) then 0
-    else a.delivered end,
-  attempts_failed = p.attempts_failed + a.attempts_failed,
-  last_error = case when a.delivered > 0 then '' when a.last_error <> '' then a.last_error else p.last_error end,
-  last_delivered_at = case when a.delivered > 0 then clock_timestamp() else p.last_delivered_at end
-from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[], $7::integer[],
-    $8::bigint[], $9::bigint[], $10::text[])
-  as a (id, owner, fence, position_seq, position_item, sending_seq, sending_item, delivered, attempts_failed, last_error)
-where p.subscription_id = a.id and p.owner = a.owner and p.fence = a.fence
-returning p.subscription_id;
+with steps as (
+  select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[], $7::bigint[],
+      $8::integer[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::integer[],
+      $15::timestamptz[], $16::timestamptz[], $17::text[], $18::boolean[], $19::bigint[])
+    as a (id, owner, fence, step, position_seq, position_item, sending_seq, sending_item, lanes_done, delivered, skipped,
+      replayed, attempts_failed, failures, failing_since, retry_at, last_error, replays, redrive_done)
+), held as (
+  select p.subscription_id, p.step < a.step as fresh
+  from subscription_progress p join steps a on a.id = p.subscription_id
+  where p.owner = a.owner and p.fence = a.fence
+  for update of p
+), moved as (
+  update subscription_progress p set
+    step = a.step,
+    position_seq = coalesce(a.position_seq, p.position_seq),
+    position_item = coalesce(a.position_item, p.position_item),
+    sending_seq = a.sending_seq,
+    sending_item = a.sending_item,
+    lanes_done = a.lanes_done,
+    delivered = p.delivered + a.delivered,
+    skipped = p.skipped + a.skipped,
+    replayed = p.replayed + a.replayed,
+    epoch = p.epoch + a.replays::integer,
+    attempts_failed = p.attempts_failed + a.attempts_failed,
+    failures = a.failures,
+    failing_since = a.failing_since,
+    retry_at = a.retry_at,
+    redrive_done = greatest(p.redrive_done, a.redrive_done),
+    last_error = case when a.delivered > 0 then '' when a.last_error <> '' then a.last_error else p.last_error end,
+    last_delivered_at = case when a.delivered > 0 then clock_timestamp() else p.last_delivered_at end
+  from steps a join held h on h.subscription_id = a.id
+  where p.subscription_id = a.id and h.fresh
+), kept as (
+  insert into attempts (subscription_id, at, id, kind, request_id, attempt, items, size_bytes, start_seq, start_item,
+    end_seq, end_item, http_status, seconds, code, error, answer)
+  select t.* from unnest($20::text[], $21::timestamptz[], $22::uuid[], $23::text[], $24::text[], $25::integer[],
+      $26::integer[], $27::integer[], $28::bigint[], $29::integer[], $30::bigint[], $31::integer[], $32::integer[],
+      $33::real[], $34::text[], $35::text[], $36::text[])
+    as t (subscription_id, at, id, kind, request_id, attempt, items, size_bytes, start_seq, start_item, end_seq,
+      end_item, http_status, seconds, code, error, answer)
+    join held h on h.subscription_id = t.subscription_id and h.fresh
+)
+select subscription_id, fresh from held;
+
+-- name: park
+with added as (
+  insert into parked (subscription_id, parked_at, id, seq, item, line, code, reason, http_status, request_id)
+  select * from unnest($1::text[], $2::timestamptz[], $3::uuid[], $4::bigint[], $5::integer[], $6::text[], $7::text[],
+    $8::text[], $9::integer[], $10::text[])
+  returning subscription_id
+)
+update subscription_progress p set parked = p.parked + a.n
+from (select subscription_id, count(*) as n from added group by 1) a where p.subscription_id = a.subscription_id;
+
+-- Parked readings that retention took meanwhile stay expired.
+-- name: unpark
+with gone as (
+  delete from parked where subscription_id = $1 and id = any($2) returning id
+)
+update subscription_progress set
+  parked = parked - (select count(*) from gone),
+  delivered = delivered + (select count(*) from gone),
+  last_delivered_at = clock_timestamp()
+where subscription_id = $1;
+
+-- name: keep_parked
+update parked k set redrive_at = null, reason = t.reason
+from unnest($2::uuid[], $3::text[]) as t (id, reason)
+where k.subscription_id = $1 and k.id = t.id;
+
+-- name: to_redrive
+select id, subscription_id, parked_at, seq, item, line, code, reason, http_status, request_id, redrive_at
+from parked where subscription_id = $1 and redrive_at is not null order by parked_at, id limit $2;
+
+-- name: begin_replay
+update replays set begun_at = clock_timestamp(), to_seq = $3, to_item = $4, items = $5
+where subscription_id = $1 and id = $2;
+
+-- name: pause_by_policy
+update subscriptions set state = 'paused', paused_by = 'policy', paused_reason = $2, version = version + 1,
+  updated_at = now()
+where id = $1 and state = 'active';

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from matrixhub.model.delivery import Attempt, ParkedItem
 from matrixhub.model.errors import DeliveryError, StoreError
 from matrixhub.model.ids import SubscriptionId, WorkerId
 from matrixhub.model.subscription import Lease
@@ -76,6 +78,8 @@ class MemoryLeases:
     workers: dict[WorkerId, float] = field(default_factory=dict)
     down: bool = False
     steps: list[Advance] = field(default_factory=list)
+    attempts: defaultdict[SubscriptionId, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
+    parked: defaultdict[SubscriptionId, list[ParkedItem]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, lease: Lease) -> None:
         """Make a subscription known; it is free."""
@@ -139,21 +143,49 @@ class MemoryLeases:
             if self.owners[step.subscription] != step.worker or lease.fence != step.fence:
                 continue
             held.add(step.subscription)
-            self.steps.append(step)
-            progress = lease.progress
-            fresh = step.position is not None and step.position != progress.position
-            self.leases[step.subscription] = replace(
-                lease,
-                progress=replace(
-                    progress,
-                    position=step.position or progress.position,
-                    sending_to=step.sending_to,
-                    delivered=progress.delivered + (step.delivered if fresh else 0),
-                    attempts_failed=progress.attempts_failed + step.attempts_failed,
-                    last_error="" if step.delivered else step.last_error or progress.last_error,
-                ),
-            )
+            if lease.progress.step < step.step:
+                self._apply(lease, step)
         return frozenset(held)
+
+    async def to_redrive(self, subscription: SubscriptionId, items_max: int) -> Sequence[ParkedItem]:
+        """Parked readings to be sent again. See `Leases.to_redrive`."""
+        self._require_up()
+        return [item for item in self.parked[subscription] if item.redrive_at is not None][:items_max]
+
+    def _apply(self, lease: Lease, step: Advance) -> None:
+        self.steps.append(step)
+        self.attempts[step.subscription] += step.attempts
+        parked = {item.id: item for item in (*self.parked[step.subscription], *step.parked)}
+        redriven = [parked.pop(item) for item in step.redriven if item in parked]
+        for item, reason in step.kept:
+            parked[item] = replace(parked[item], reason=reason, redrive_at=None)
+        self.parked[step.subscription] = list(parked.values())
+        progress, subscription = lease.progress, lease.subscription
+        if step.pause:
+            subscription = replace(subscription, state="paused", paused_by="policy", paused_reason=step.pause)
+        self.leases[step.subscription] = replace(
+            lease,
+            subscription=subscription,
+            replay=None if lease.replay and lease.replay.id == step.replay else lease.replay,
+            redrive=0 if step.redrive_done >= lease.redrive else lease.redrive,
+            progress=replace(
+                progress,
+                position=step.position or progress.position,
+                sending_to=step.sending_to,
+                lanes_done=step.lanes_done,
+                step=step.step,
+                epoch=progress.epoch + bool(step.replay),
+                delivered=progress.delivered + step.delivered + len(redriven),
+                parked=len(parked),
+                skipped=progress.skipped + step.skipped,
+                replayed=progress.replayed + step.replayed,
+                attempts_failed=progress.attempts_failed + step.attempts_failed,
+                failures=step.failures,
+                failing_since=step.failing_since,
+                retry_at=step.retry_at,
+                last_error="" if step.delivered else step.last_error or progress.last_error,
+            ),
+        )
 
     def _require_up(self) -> None:
         if self.down:
@@ -182,4 +214,4 @@ class ScriptedSender:
         if answer is not None:
             raise answer
         self.taken.append(push)
-        return Sent(204, 0.0)
+        return Sent(http_status=204, seconds=0.0)

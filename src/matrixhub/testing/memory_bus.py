@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from matrixhub.bus.nats import ORIGIN_HEADER
 from matrixhub.bus.subjects import subject_matches
@@ -24,7 +25,7 @@ class MemoryBus:
         self.bytes_max: int | None = None
         self.reads = 0
         self._now_ms = now_ms
-        self._stored_at: list[int] = []
+        self.first_seq = 1
         self._ids: set[str] = set()
         self._changed = asyncio.Condition()
 
@@ -45,14 +46,14 @@ class MemoryBus:
         self._ids.add(message.id)
         self.messages.append(
             Message(
-                len(self.messages) + 1,
+                self.first_seq + len(self.messages),
                 message.subject,
                 message.data,
                 message.items,
                 message.headers.get(ORIGIN_HEADER, ""),
+                self._now_ms(),
             )
         )
-        self._stored_at.append(self._now_ms())
         return None
 
     async def come_back(self) -> None:
@@ -66,7 +67,7 @@ class MemoryBus:
         self._require_up()
         self.reads += 1
         await asyncio.sleep(0)
-        matching = [m for m in self.messages[max(0, from_seq - 1) :] if subject_matches(subject, m.subject)]
+        matching = [m for m in self._from(from_seq) if subject_matches(subject, m.subject)]
         given: list[Message] = []
         size = 0
         for message in matching[:messages_max]:
@@ -81,26 +82,49 @@ class MemoryBus:
         next_seq = max(1, from_seq)
         while True:
             async with self._changed:
-                await self._changed.wait_for(lambda seq=next_seq: not self.down and len(self.messages) >= seq)  # type: ignore[misc]
-                fresh = self.messages[next_seq - 1 :]
-            next_seq = fresh[-1].seq + 1
-            yield fresh
+                await self._changed.wait_for(lambda seq=next_seq: not self.down and self._last_seq >= seq)  # type: ignore[misc]
+                fresh = self._from(next_seq)
+            next_seq = self._last_seq + 1
+            if fresh:
+                yield fresh
 
     async def bounds(self) -> Bounds:
         """The sequences stored. See `Bus.bounds`."""
         self._require_up()
-        return Bounds(first_seq=1, last_seq=len(self.messages))
+        return Bounds(first_seq=self.first_seq, last_seq=self._last_seq)
 
     async def first_seq_since(self, instant_ms: int) -> int:
         """The first sequence stored since the instant. See `Bus.first_seq_since`."""
         self._require_up()
-        later = (seq for seq, at in enumerate(self._stored_at, 1) if at >= instant_ms)
-        return next(later, len(self.messages) + 1)
+        return next((m.seq for m in self.messages if m.stored_ms >= instant_ms), self._last_seq + 1)
 
-    async def count_items(self, subject: str, from_seq: int) -> int:
-        """How many items wait from the sequence on. See `Bus.count_items`."""
+    async def count_items(self, subject: str, from_seq: int, to_seq: int | None = None) -> int:
+        """How many items lie between the sequences. See `Bus.count_items`."""
         self._require_up()
-        return sum(m.items for m in self.messages if m.seq >= from_seq and subject_matches(subject, m.subject))
+        end = self._last_seq + 1 if to_seq is None else to_seq
+        return sum(m.items for m in self._from(from_seq) if m.seq < end and subject_matches(subject, m.subject))
+
+    async def count_by_subject(self, from_seq: int, to_seq: int) -> Mapping[str, int]:
+        """The items between the sequences, by subject. See `Bus.count_by_subject`."""
+        self._require_up()
+        totals: Counter[str] = Counter()
+        for message in self._from(from_seq):
+            if message.seq < to_seq:
+                totals[message.subject] += message.items
+        return totals
+
+    async def purge(self, before_seq: int) -> None:
+        """Remove what lies before the sequence. See `Bus.purge`."""
+        self._require_up()
+        self.messages = self._from(before_seq)
+        self.first_seq = max(self.first_seq, before_seq)
+
+    @property
+    def _last_seq(self) -> int:
+        return self.first_seq + len(self.messages) - 1
+
+    def _from(self, seq: int) -> list[Message]:
+        return self.messages[max(0, seq - self.first_seq) :]
 
     def _require_up(self) -> None:
         if self.down:

@@ -27,11 +27,13 @@ from matrixhub.deliveries.egress import (
     guarded_socket,
     judged_dial,
 )
+from matrixhub.model.destination import Destination
 from matrixhub.model.egress import Address, Allowance, canonical_host, canonical_target, literal_address
 from matrixhub.model.errors import DestinationUnreachable, EgressRefused, InvalidValue
-from matrixhub.model.subscription import HttpsDestination
+from matrixhub.model.ids import PropertyId
 from matrixhub.ports import Push
 from matrixhub.testing.receiver import HttpsReceiver
+from matrixhub.testing.samples import sample_push
 
 NOTHING = Allowance()
 PUBLIC = "93.184.215.14"
@@ -439,9 +441,9 @@ async def sending(
 
 
 def push(receiver: HttpsReceiver, *allow: str, number: int = 1) -> Push:
-    destination = HttpsDestination(url=receiver.url, ca_pem=receiver.ca_pem, egress_allow=frozenset(allow))
+    destination = Destination(url=receiver.url, ca_pem=receiver.ca_pem, egress_allow=frozenset(allow))
     item = b'["{\\"DEVID\\":\\"d\\",\\"DevType\\":\\"T\\",\\"unixT\\":%d,\\"v\\":{}}"]' % number
-    return Push(destination, f"request-{number}", item, "prop")
+    return sample_push(destination, item, request_id=f"request-{number}", property_id=PropertyId("prop"))
 
 
 async def test_a_loopback_receiver_gets_nothing_unless_it_is_allowed() -> None:

@@ -10,9 +10,11 @@ import pytest
 
 from matrixhub.bus.subjects import sensor_subject
 from matrixhub.deliveries.feed import Feed
+from matrixhub.model.destination import Destination
 from matrixhub.model.errors import BusError
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId
-from matrixhub.model.subscription import BatchLimits, Filter, HttpsDestination, Position, Subscription
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.subscription import Filter, Position, Subscription
 from matrixhub.ports import Message, Outgoing
 from matrixhub.testing.memory_bus import MemoryBus
 
@@ -25,7 +27,7 @@ def subscription(wanted: Filter = Filter()) -> Subscription:  # noqa: B008 - a f
         property_id=PROPERTY,
         name="",
         filter=wanted,
-        destination=HttpsDestination(url="https://example.test/"),
+        destination=Destination(url="https://example.test/"),
         limits=BatchLimits(),
         state="active",
         created_at=datetime(2024, 1, 1, tzinfo=UTC),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from matrixhub.deliveries.plan import Batch, Piece, cut_batch, open_message, request_id, retry_delay_s
 from matrixhub.model.ids import SubscriptionId, ZoneId
-from matrixhub.model.subscription import BatchLimits, Position
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.subscription import Position
 from matrixhub.ports import Message
 
 START = Position(seq=1)

@@ -12,7 +12,8 @@ from tests.simulation.world import LEASE_S, World, items_of, outgoing, subscript
 
 from matrixhub.model.errors import DestinationRefused, DestinationUnreachable
 from matrixhub.model.ids import SubscriptionId, WorkerId
-from matrixhub.model.subscription import BatchLimits, Position
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.subscription import Position
 from matrixhub.observe import Delivered, DeliveryFailed, LeaseEnded, MessageUnreadable, StageStopped, WorkerCut
 from matrixhub.ports import Push, Sent
 from matrixhub.testing.fakes import settle
@@ -118,10 +119,10 @@ async def test_a_failing_destination_holds_no_other(world: World) -> None:
             self.taken: list[Push] = []
 
         async def send(self, push: Push) -> Sent:
-            if push.destination.url.endswith("/1"):
+            if push.subscription.destination.url.endswith("/1"):
                 raise DestinationUnreachable("down")
             self.taken.append(push)
-            return Sent(200, 0.0)
+            return Sent(http_status=200, seconds=0.0)
 
     sender = OneIsDown()
     world.subscribe(subscription(1))
@@ -298,12 +299,12 @@ async def test_a_defect_met_by_one_subscription_is_reported_and_tried_again_and_
             self.taken: list[Push] = []
 
         async def send(self, push: Push) -> Sent:
-            if push.destination.url.endswith("/1"):
+            if push.subscription.destination.url.endswith("/1"):
                 self.calls += 1
                 if self.calls == 1:
                     raise ZeroDivisionError("a defect")
             self.taken.append(push)
-            return Sent(200, 0.0)
+            return Sent(http_status=200, seconds=0.0)
 
     sender = Broken()
     world.subscribe(subscription(1))

@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,8 +65,14 @@ class HeldBus:
     async def first_seq_since(self, instant_ms: int) -> int:
         return 1
 
-    async def count_items(self, subject: str, from_seq: int) -> int:
+    async def count_items(self, subject: str, from_seq: int, to_seq: int | None = None) -> int:
         return sum(m.items for m in self.messages() if m.seq >= from_seq)
+
+    async def count_by_subject(self, from_seq: int, to_seq: int) -> Mapping[str, int]:
+        raise NotImplementedError
+
+    async def purge(self, before_seq: int) -> None:
+        raise NotImplementedError
 
     @property
     def lines(self) -> list[dict[str, Any]]:

@@ -3,20 +3,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from matrixhub.model.destination import BasicAuth, Destination, check_destination
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import PropertyId, SubscriptionId
-from matrixhub.model.subscription import (
-    BasicAuth,
-    BatchLimits,
-    Filter,
-    HttpsDestination,
-    Position,
-    Secret,
-    Subscription,
-    check_destination,
-    check_limits,
-    public_view,
-)
+from matrixhub.model.policy import BatchLimits, check_limits
+from matrixhub.model.secret import Secret
+from matrixhub.model.subscription import Filter, Position, Subscription, public_view
 
 PASSWORD = "d3mo pass"
 
@@ -27,7 +19,7 @@ def subscription() -> Subscription:
         property_id=PropertyId("p"),
         name="n",
         filter=Filter(devtypes=frozenset({"B", "A"})),
-        destination=HttpsDestination(
+        destination=Destination(
             url="https://example.test/in", auth=BasicAuth(user="demo-user", password=Secret(PASSWORD)), ca_pem="PEM"
         ),
         limits=BatchLimits(),
@@ -38,7 +30,7 @@ def subscription() -> Subscription:
 
 @pytest.mark.parametrize("url", ["https://example.test", "https://example.test:8443/in?a=b", "https://[::1]:9/x"])
 def test_https_urls_with_a_host_are_destinations(url: str) -> None:
-    check_destination(HttpsDestination(url=url))
+    check_destination(Destination(url=url))
 
 
 @pytest.mark.parametrize(
@@ -61,12 +53,12 @@ def test_https_urls_with_a_host_are_destinations(url: str) -> None:
 )
 def test_a_url_that_could_never_work_is_refused(url: str, message: str) -> None:
     with pytest.raises(InvalidValue, match=message):
-        check_destination(HttpsDestination(url=url))
+        check_destination(Destination(url=url))
 
 
 @pytest.mark.parametrize("user", ["", "a:b"])
 def test_a_user_name_that_basic_cannot_carry_is_refused(user: str) -> None:
-    destination = HttpsDestination(url="https://example.test", auth=BasicAuth(user=user, password=Secret("x")))
+    destination = Destination(url="https://example.test", auth=BasicAuth(user=user, password=Secret("x")))
     with pytest.raises(InvalidValue, match="colon"):
         check_destination(destination)
 

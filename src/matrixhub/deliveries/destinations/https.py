@@ -23,9 +23,9 @@ from yarl import URL
 
 from matrixhub import __version__
 from matrixhub.deliveries.egress import GuardedResolver, guarded_socket, judged_dial
+from matrixhub.model.destination import Auth, BasicAuth, Destination, NoAuth
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import DestinationRefused, DestinationUnreachable
-from matrixhub.model.subscription import Auth, BasicAuth, HttpsDestination, NoAuth
 from matrixhub.model.time import parse_retry_after
 from matrixhub.ports import Push, Sent
 
@@ -81,13 +81,13 @@ class HttpsSender:
 
     async def send(self, push: Push) -> Sent:
         """One attempt. See `Sender.send`."""
-        destination = push.destination
+        destination = push.subscription.destination
         try:
             url = URL(destination.url)
         except ValueError as error:
             raise DestinationUnreachable(f"not a URL: {error}") from error
         async with self._pool(destination.egress_allow) as pool:
-            with judged_dial(url.raw_host or "", pool.allowance, push.property_id):
+            with judged_dial(url.raw_host or "", pool.allowance, push.subscription.property_id):
                 return await self._attempt(pool.session, url, push)
 
     async def close(self) -> None:
@@ -97,7 +97,7 @@ class HttpsSender:
         await self._resolver.close()
 
     async def _attempt(self, session: aiohttp.ClientSession, url: URL, push: Push) -> Sent:
-        destination = push.destination
+        destination = push.subscription.destination
         started = time.perf_counter()
         try:
             async with session.post(
@@ -113,7 +113,7 @@ class HttpsSender:
                     # The status says that the push was taken; what happens to the rest of the answer changes nothing.
                     with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
                         await _read_some(response)
-                    return Sent(status, time.perf_counter() - started)
+                    return Sent(http_status=status, seconds=time.perf_counter() - started)
                 shown = (await _read_some(response)).decode("utf-8", "replace")[:SHOWN_MAX]
                 raise DestinationRefused(
                     f"HTTP {status} {response.reason or ''}".strip() + (f": {shown}" if shown else ""),
@@ -158,7 +158,7 @@ class HttpsSender:
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
         )
 
-    def _tls_for(self, destination: HttpsDestination) -> ssl.SSLContext:
+    def _tls_for(self, destination: Destination) -> ssl.SSLContext:
         context = self._tls.get(destination.ca_pem)
         if context is None:
             context = self._tls[destination.ca_pem] = tls_context(destination.ca_pem)
@@ -203,6 +203,8 @@ def auth_headers(auth: Auth) -> dict[str, str]:
         case BasicAuth():
             pair = f"{auth.user}:{auth.password.reveal()}".encode()
             return {"Authorization": "Basic " + base64.b64encode(pair).decode("ascii")}
+        case _:
+            raise DestinationUnreachable(f"{auth.scheme} is not spoken yet")
 
 
 def describe_fault(error: BaseException) -> str:
