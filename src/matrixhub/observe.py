@@ -243,8 +243,38 @@ class DeliveryFailed(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Parked(Fact):
+    """Readings were set aside: refused by their destination, or given up after a long time."""
+
+    level: ClassVar[Level] = "warning"
+    subscription: str
+    items: int
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubscriptionSuspended(Fact):
+    """The policy paused a subscription; everything is kept."""
+
+    level: ClassVar[Level] = "error"
+    subscription: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayBegun(Fact):
+    """A subscription went back and delivers readings again."""
+
+    subscription: str
+    replay: str
+    position_seq: int
+    items: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MessageUnreadable(Fact):
-    """A stored message is not what the hub writes; its content was passed over."""
+    """A stored message is not what the hub writes; its content is parked."""
 
     level: ClassVar[Level] = "error"
     subject: str
@@ -310,6 +340,7 @@ class Metrics:
         self.delivered_bytes = counter("delivered_bytes", "Bytes of bodies taken by destinations.")
         self.attempts = counter("delivery_attempts", "Pushes sent, by result.", "result")
         self.attempt_time = histogram("delivery_attempt", "From the start of an attempt to its end.")
+        self.parked = counter("readings_parked", "Readings set aside, by code.", "code")
         self.positions = counter("positions_saved", "Positions of subscriptions saved.")
         self.positions_time = histogram("positions_commit", "One group commit of positions.")
         self.engine_deaths = counter("engine_deaths", "Times an embedded engine ended by itself.", "engine")
@@ -348,6 +379,8 @@ class Metrics:
             case DeliveryFailed():
                 self.attempts.labels("failed").inc()
                 self.attempt_time.observe(fact.seconds)
+            case Parked():
+                self.parked.labels(fact.code).inc(fact.items)
             case PositionsSaved():
                 self.positions.inc(fact.subscriptions)
                 self.positions_time.observe(fact.seconds)

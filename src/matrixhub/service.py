@@ -329,6 +329,7 @@ def _worker_settings(settings: Settings) -> WorkerSettings:
         lease_s=deliveries.lease_s,
         buffer_bytes=deliveries.buffer_bytes_max,
         read_bytes=deliveries.read_bytes_max,
+        memory_bytes=deliveries.memory_bytes_max,
     )
 
 

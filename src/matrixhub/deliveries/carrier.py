@@ -1,7 +1,9 @@
-"""Carries one subscription: one request in flight, in order, until it is taken; its position saved after each.
+"""Carries one subscription: in order, until everything was taken or set aside; its position saved after each push.
 
 The end of a request is saved before it is sent. Should this worker die, the next owner cuts the same request again,
 so the receiver sees the same id, and at most one request is repeated. Source: docs/decisions/0006-one-plan-ahead.md
+
+Where the order allows, a stretch of the stream is sent in several parts; which of them are settled is saved as well.
 """
 
 from __future__ import annotations
@@ -10,24 +12,152 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any
 
 import msgspec
 
 from matrixhub.deliveries.feed import Feed
-from matrixhub.deliveries.plan import Batch, Piece, cut_batch, open_message, request_id, retry_delay_s
+from matrixhub.deliveries.lanes import Newest, by_device, in_parts
+from matrixhub.deliveries.memory import Memory
+from matrixhub.deliveries.pending import count_between
+from matrixhub.deliveries.plan import (
+    Batch,
+    Condemned,
+    Piece,
+    Span,
+    body_of,
+    cut_batch,
+    next_wait_s,
+    open_message,
+    request_id,
+    set_apart,
+    split,
+    stored_before,
+    verdict_of,
+)
 from matrixhub.deliveries.positions import Positions
-from matrixhub.model.errors import BusError, DeliveryError, DestinationRefused, LeaseLost
-from matrixhub.model.subscription import Lease, Position
-from matrixhub.observe import Delivered, DeliveryFailed, MessageUnreadable, Observe
-from matrixhub.ports import Advance, Bus, Clock, Push, Sender
+from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem, time_ordered_id
+from matrixhub.model.errors import BusError, DeliveryError, DestinationRefused, LeaseLost, StoreError, TokenFault
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.subscription import Lease, Position, Replay
+from matrixhub.observe import (
+    Delivered,
+    DeliveryFailed,
+    MessageUnreadable,
+    Observe,
+    Parked,
+    ReplayBegun,
+    SubscriptionSuspended,
+)
+from matrixhub.ports import Advance, Bus, Clock, Leases, Message, Push, Sender, Sent
 
 BUS_RETRY_S = 0.5
-RETRY_AFTER_MAX_S = 86_400.0
+
+_ERROR_KEPT_MAX = 500
+_LANES_SHIFT = 32
+"""`lanes_done` holds a bit for each lane, and above them how many lanes there are."""
+
+
+class _Same(Enum):
+    """Stands for what was said before."""
+
+    SAME = 0
+
+
+SAME = _Same.SAME
+
+FORGET_S = 2.0
+"""Who waits longer than this for the next attempt gives its memory back and reads the push again."""
+
+POISONED_IN_A_ROW_MAX = 5
+"""After so many readings refused one by one, and none taken, the endpoint is taken for broken."""
+
+
+Todo = Batch | Condemned
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of readings that will not be sent again."""
+
+    delivered: int = 0
+    parked: tuple[ParkedItem, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    refused: int = 0
+
+    def __add__(self, other: Settled) -> Settled:
+        return Settled(
+            self.delivered + other.delivered,
+            self.parked + other.parked,
+            self.attempts + other.attempts,
+            self.refused + other.refused,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A push that must be sent in smaller pieces, or not at all."""
+
+    error: DestinationRefused
+    attempt: Attempt
+
+
+class Failed:
+    """A push that is to be sent again when its time has come; that is saved."""
+
+
+class Stopped:
+    """The subscription is not to be delivered any longer; that is saved."""
+
+
+Outcome = Settled | Refused | Failed | Stopped
 
 
 class Carrier:
     """The delivery of one subscription by its owner."""
+
+    __slots__ = (
+        "_bus",
+        "_clock",
+        "_epoch",
+        "_failing_since",
+        "_failures",
+        "_flush_due",
+        "_halted",
+        "_held",
+        "_lanes_done",
+        "_last_error",
+        "_lease_holds",
+        "_leases",
+        "_memory",
+        "_newest",
+        "_observe",
+        "_pieces",
+        "_planned",
+        "_poisoned",
+        "_position",
+        "_positions",
+        "_rate_due",
+        "_reading",
+        "_redrive",
+        "_retry_at",
+        "_retry_due",
+        "_saving",
+        "_sender",
+        "_sending_to",
+        "_step",
+        "_todo",
+        "_tried",
+        "_tries",
+        "_unreadable",
+        "_until",
+        "feed",
+        "lease",
+    )
 
     def __init__(
         self,
@@ -36,22 +166,46 @@ class Carrier:
         bus: Bus,
         sender: Sender,
         positions: Positions,
+        leases: Leases,
         clock: Clock,
+        memory: Memory,
         observe: Observe,
         lease_holds: Callable[[], bool],
     ) -> None:
+        progress = lease.progress
         self.lease = lease
         self.feed = feed
         self._bus = bus
         self._sender = sender
         self._positions = positions
+        self._leases = leases
         self._clock = clock
+        self._memory = memory
         self._observe = observe
         self._lease_holds = lease_holds
-        self._position = lease.progress.position
-        self._until = lease.progress.sending_to
-        self._step = lease.progress.step
-        self._pieces: deque[Piece] = deque()
+        self._position = progress.position
+        self._sending_to = self._until = progress.sending_to
+        self._lanes_done = progress.lanes_done if progress.sending_to else 0
+        self._step = progress.step
+        self._epoch = progress.epoch
+        self._redrive = lease.redrive
+        self._tries = self._failures = progress.failures
+        self._failing_since = progress.failing_since
+        self._last_error = progress.last_error
+        self._retry_at = progress.retry_at
+        self._retry_due = self._rate_due = float("-inf")
+        if progress.retry_at is not None:
+            self._retry_due = clock.monotonic() + progress.retry_at.timestamp() - clock.now_ms() / 1000
+        self._flush_due: float | None = None
+        self._tried: dict[str, int] = {}
+        self._poisoned = 0
+        self._planned: Todo | None = None
+        self._todo: list[Todo] = []
+        self._newest: Newest | None = None
+        self._unreadable: list[Message] = []
+        self._pieces: list[Piece] = []
+        self._held = 0
+        self._saving = asyncio.Lock()
         self._reading: asyncio.Task[bool] | None = None
         self._halted = asyncio.Event()
 
@@ -60,35 +214,300 @@ class Carrier:
         self._halted.set()
         self.feed.bell.set()
 
+    def redrive(self, asked: int) -> None:
+        """Say that parked readings are to be sent again."""
+        if asked > self._redrive:
+            self._redrive = asked
+            self.feed.bell.set()
+
     async def run(self) -> None:
         """Deliver until halted. Raises: LeaseLost when another worker has taken over."""
-        planned: Batch | None = None
+        order = self.lease.subscription.policy.order
         try:
-            while not self._halted.is_set():
-                batch = planned or await self._next_batch(wait=True)
-                if batch is None:
-                    return
-                if planned is None:
-                    await self._save(None, sending_to=batch.end)
-                self._read_ahead()
-                if not await self._deliver(batch):
-                    return
-                planned = None if self._halted.is_set() else await self._next_batch(wait=False)
-                await self._save(batch.end, sending_to=planned.end if planned else None, delivered=batch.items)
+            if self.lease.replay is not None:
+                await self._begin_replay(self.lease.replay)
+            goes_on = True
+            while goes_on and not self._halted.is_set():
+                if self._redrive and not self._planned:
+                    goes_on = await self._carry_parked()
+                elif order == "per_device" or self._lanes_done:
+                    goes_on = await self._carry_lanes()
+                elif order == "latest_first":
+                    goes_on = await self._carry_newest()
+                else:
+                    goes_on = await self._carry_next()
         finally:
             if self._reading is not None:
                 self._reading.cancel()
+            self._forget()
+            self.feed.rewind(self._position)
 
-    async def _next_batch(self, *, wait: bool) -> Batch | None:
-        """The next push; None when halted, or, without waiting, when nothing is buffered."""
+    # strict: one push after the other
+
+    async def _carry_next(self) -> bool:
+        """Bring the next push to its end, or nearer to it; False if the carrier is to end."""
+        todo = await self._plan()
+        if todo is None:
+            return True
+        if isinstance(todo, Condemned):
+            return await self._settle(todo.batch, self._condemn(todo))
+        aged, rest = self._given_up(todo)
+        if aged is not None:
+            if rest is not None:
+                self._todo.insert(0, rest)
+            return await self._settle(aged, self._give_up(aged))
+        self._read_ahead()
+        if not await self._turn(todo.items):
+            return False
+        outcome = await self._attempt(todo, "push")
+        match outcome:
+            case Settled():
+                return await self._settle(todo, outcome)
+            case Refused():
+                first, *rest = self._break_up(todo, outcome)
+                self._planned, self._todo[:0] = first, rest
+                await self._save(sending_to=_end_of(first), attempts=(outcome.attempt,), attempts_failed=1)
+            case Failed():
+                if self._retry_due - self._clock.monotonic() >= FORGET_S:
+                    await self._read_anew(todo)
+            case Stopped():
+                return False
+        return True
+
+    async def _plan(self, limits: BatchLimits | None = None) -> Todo | None:
+        """The next thing to do, its end saved before it begins; None when halted."""
+        if self._planned is None:
+            if not await self._turn(0):
+                return None
+            self._planned = await self._next_batch(wait=True, limits=limits)
+            if self._planned is None:
+                return None
+            await self._save(sending_to=_end_of(self._planned))
+        return self._planned
+
+    async def _settle(self, batch: Batch, settled: Settled, *, skipped: int = 0, plan_next: bool = True) -> bool:
+        """Save that everything up to the end of the batch is dealt with, and what comes next."""
+        self._release(batch)
+        goes_on = plan_next and not self._halted.is_set() and not self._redrive
+        self._planned = await self._next_batch(wait=False) if goes_on else None
+        self._lanes_done = 0
+        await self._save(
+            position=batch.end,
+            sending_to=_end_of(self._planned) if self._planned else None,
+            delivered=settled.delivered,
+            parked=settled.parked,
+            attempts=settled.attempts,
+            attempts_failed=settled.refused,
+            skipped=skipped,
+        )
+        self._tried.clear()
+        return True
+
+    def _break_up(self, batch: Batch, refused: Refused) -> list[Todo]:
+        """What to do with a push whose content was refused, in its order."""
+        error = refused.error
+        named = {index: reason for index, reason in error.failed.items() if 0 <= index < batch.items}
+        if named:
+            return list(set_apart(batch, named))
+        if batch.items > 1:
+            return list(split(batch))
+        self._poisoned += 1
+        if self._poisoned > POISONED_IN_A_ROW_MAX:
+            self._put_off(error, tries=self._poisoned - POISONED_IN_A_ROW_MAX - 1)
+        return [Condemned(batch, error.message, error.http_status)]
+
+    def _given_up(self, batch: Batch) -> tuple[Batch | None, Batch | None]:
+        """The beginning of the batch that has failed for too long, and the rest."""
+        if not self._failures or self._failing_since is None:
+            return None, batch
+        cutoff_ms = self._clock.now_ms() - int(self.lease.subscription.policy.give_up_s * 1000)
+        if _epoch_ms(self._failing_since) > cutoff_ms:
+            return None, batch
+        return stored_before(batch, cutoff_ms + 1)
+
+    # per device: side by side
+
+    async def _carry_lanes(self) -> bool:
+        """Carry a stretch of the stream in lanes, each with its own devices; False if the carrier is to end."""
+        subscription = self.lease.subscription
+        lanes = self._lanes_done >> _LANES_SHIFT or subscription.policy.in_flight
+        limits = subscription.limits
+        stretch = await self._plan(BatchLimits(items=limits.items * lanes, size_bytes=limits.size_bytes * lanes))
+        if stretch is None:
+            return True
+        assert isinstance(stretch, Batch)
+        self._read_ahead()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for lane, parts in enumerate(by_device(stretch, lanes, limits)):
+                    if parts and not self._lanes_done >> lane & 1:
+                        group.create_task(self._carry_lane(lane, lanes, parts))
+        except* (LeaseLost, StoreError) as errors:
+            raise LeaseLost(str(errors.exceptions[0])) from errors
+        if self._halted.is_set():
+            return False
+        return await self._settle(stretch, Settled(), plan_next=False)
+
+    async def _carry_lane(self, lane: int, lanes: int, parts: Sequence[Batch]) -> None:
+        total = Settled()
+        for part in parts:
+            settled = await self._carry_part(part, "push")
+            if not isinstance(settled, Settled):
+                return
+            total += settled
+        self._lanes_done |= 1 << lane | lanes << _LANES_SHIFT
+        await self._save(
+            delivered=total.delivered,
+            parked=total.parked,
+            attempts=total.attempts,
+            attempts_failed=total.refused,
+        )
+
+    async def _carry_part(self, part: Batch, kind: AttemptKind, *, once: bool = False) -> Settled | Failed | None:
+        """Send a part, in smaller pieces where it must be, until all is settled; None if the carrier is to end.
+
+        With `once`, a failure before anything of it was settled is the answer.
+        """
+        todo: deque[Todo] = deque([part])
+        total = Settled()
+        while todo:
+            piece = todo.popleft()
+            if isinstance(piece, Condemned):
+                total += self._condemn(piece)
+                continue
+            aged, rest = self._given_up(piece) if kind == "push" else (None, piece)
+            if aged is not None:
+                total += self._give_up(aged)
+                todo.extendleft([rest] if rest is not None else [])
+                continue
+            if not await self._turn(piece.items):
+                return None
+            outcome = await self._attempt(piece, kind)
+            match outcome:
+                case Settled():
+                    total += outcome
+                case Refused():
+                    total += Settled(attempts=(outcome.attempt,), refused=1)
+                    todo.extendleft(reversed(self._break_up(piece, outcome)))
+                case Failed():
+                    if once and piece is part and self._given_up(part)[0] is None:
+                        return outcome
+                    todo.appendleft(piece)
+                case Stopped():
+                    return None
+        return total
+
+    # latest first: only the newest reading of each device
+
+    async def _carry_newest(self) -> bool:
+        """Carry the newest reading of each device among all that wait; False if the carrier is to end."""
+        if not await self._turn(0):
+            return False
+        newest = self._newest or Newest(self._position, self.lease.subscription.limits)
+        again = self._until  # a stretch that was begun before a crash is taken as it was
+        self._until = None
+        while newest.room and (again is None or newest.end < again):
+            waits = newest.end == newest.start
+            batch = await self._next_batch(wait=waits, to_end=True, cap=again)
+            if batch is None:
+                break
+            newest.add(batch)
+        if newest.end == newest.start:
+            return True
+        if again is None or newest.end != self._sending_to:
+            await self._save(sending_to=newest.end)
+        total = Settled()
+        for number, part in enumerate(newest.parts()):
+            settled = await self._carry_part(part, "push", once=number == 0)
+            if isinstance(settled, Failed):
+                self._newest = newest  # newer readings may replace these until the next attempt
+                return True
+            if settled is None:
+                return False
+            total += settled
+        self._newest = None
+        await self._settle(newest.stretch(), total, skipped=newest.skipped, plan_next=False)
+        self._hold(sum(len(string) for piece in self._pieces for string in piece.strings) - self._held)
+        return True
+
+    # parked readings
+
+    async def _carry_parked(self) -> bool:
+        """Send some of the parked readings that were asked for again; False if the carrier is to end."""
+        asked, limits = self._redrive, self.lease.subscription.limits
+        try:
+            items = await self._leases.to_redrive(self.lease.subscription.id, limits.items)
+        except StoreError:
+            # PostgreSQL is away, which the saving of positions reports; the wish stays.
+            await self._clock.wait(self._halted, BUS_RETRY_S)
+            return True
+        if not items:
+            await self._save(redrive_done=asked)
+            if self._redrive == asked:
+                self._redrive = 0
+            return True
+        name = f"parked.{items[0].id}.{items[-1].id}"
+        lines = [(escaped(item.line), Span(number, (0,))) for number, item in enumerate(items)]
+        part = in_parts(lines, Position(seq=0), Position(seq=0), limits, name)[0]
+        settled = await self._carry_part(part, "redrive")
+        if not isinstance(settled, Settled):
+            return False
+        refused = {item.place.seq: item.reason for item in settled.parked}
+        sent = items[: part.items]
+        await self._save(
+            redriven=tuple(item.id for number, item in enumerate(sent) if number not in refused),
+            kept=tuple((sent[number].id, reason) for number, reason in refused.items()),
+            attempts=settled.attempts,
+            attempts_failed=settled.refused,
+        )
+        return True
+
+    # going back
+
+    async def _begin_replay(self, replay: Replay) -> None:
+        """Go back to where a replay begins, after counting exactly what will come again."""
+        subscription = self.lease.subscription
+        while True:
+            try:
+                first = Position(seq=(await self._bus.bounds()).first_seq)
+                start = min(max(replay.position, first), self._position)
+                items = await count_between(self._bus, subscription, start, self._position)
+                break
+            except BusError:
+                # NATS is away, which its connection reports; the wish stays.
+                if await self._clock.wait(self._halted, BUS_RETRY_S):
+                    return
+        before = self._position
+        self._position, self._until, self._lanes_done = start, None, 0
+        self.feed.rewind(start)
+        await self._save(position=start, sending_to=None, replay=replay.id, replayed=items, replayed_from=before)
+        self._epoch += 1
+        self._observe(ReplayBegun(subscription=subscription.id, replay=replay.id, position_seq=start.seq, items=items))
+
+    # reading
+
+    async def _next_batch(
+        self, *, wait: bool, limits: BatchLimits | None = None, cap: Position | None = None, to_end: bool = False
+    ) -> Batch | None:
+        """The next push; None when halted, or, without waiting, when nothing is buffered.
+
+        With `to_end` it also reads on without waiting, until there is nothing more.
+        """
+        limits = limits or self.lease.subscription.limits
+        if self._todo:
+            return self._todo.pop(0)  # type: ignore[return-value]
         while True:
             if self._reading is not None and self._reading.done():
                 await self._filled()
-            self._open_buffered()
+            self._open_buffered(limits)
             if self._pieces:
-                batch = cut_batch(list(self._pieces), self._position, self.lease.subscription.limits, self._until)
+                batch = cut_batch(self._pieces, self._position, limits, self._until, cap)
                 if self._until is not None and batch.end < self._until and not self.feed.live and await self._filled():
                     continue
+                if batch.items and self._until is None and not await self._full(batch, limits, wait=wait):
+                    if wait and not self._halted.is_set():
+                        continue
+                    return None
                 self._until = None
                 self._drop_taken(batch)
                 self._position = batch.end
@@ -96,17 +515,35 @@ class Carrier:
                     return batch
                 continue
             if self.feed.live:
-                if not wait:
+                if not wait or self._redrive:
                     return None
                 self.feed.bell.clear()
                 if not self.feed.waiting() and not self._halted.is_set():
                     await self.feed.bell.wait()
-            elif not wait and self._reading is not None:
+            elif not wait and not to_end and self._reading is not None:
                 return None  # rather save what was taken than wait for the stream
             elif not await self._filled() and not wait:
                 return None
-            if self._halted.is_set():
+            if self._halted.is_set() or (self._redrive and wait):
                 return None
+
+    async def _full(self, batch: Batch, limits: BatchLimits, *, wait: bool) -> bool:
+        """Whether the push may go as it is; if not, and if it may wait, more has come or its time is over by then."""
+        flush_s = self.lease.subscription.policy.flush_s
+        size = sum(map(len, batch.strings))
+        if not flush_s or not self.feed.live or batch.items >= limits.items or size >= 0.9 * limits.size_bytes:
+            return True
+        now = self._clock.monotonic()
+        if self._flush_due is None:
+            self._flush_due = now + flush_s
+        if now < self._flush_due:
+            if wait:
+                self.feed.bell.clear()
+                if not self.feed.waiting() and not self._halted.is_set():
+                    await self._clock.wait(self.feed.bell, self._flush_due - now)
+            return False
+        self._flush_due = None
+        return True
 
     def _read_ahead(self) -> None:
         """While a push is on its way, prepare the next one and read on, if the tail does not bring what it needs."""
@@ -115,7 +552,7 @@ class Carrier:
 
     async def _prepare(self) -> bool:
         await asyncio.sleep(0)  # first let the push be written
-        self._open_buffered()
+        self._open_buffered(self.lease.subscription.limits)
         return await self._fill() if self.feed.wants_more else self.feed.waiting()
 
     async def _filled(self) -> bool:
@@ -136,9 +573,8 @@ class Carrier:
             return False
         return self.feed.waiting()
 
-    def _open_buffered(self) -> None:
+    def _open_buffered(self, limits: BatchLimits) -> None:
         """Make pieces of buffered messages, only as far ahead as the next push needs."""
-        limits = self.lease.subscription.limits
         items = sum(len(piece.strings) for piece in self._pieces)
         size = sum(piece.ends[-1] for piece in self._pieces if piece.ends)
         while self.feed.waiting() and (self._until is not None or (items < limits.items and size < limits.size_bytes)):
@@ -147,95 +583,276 @@ class Carrier:
                 piece = open_message(message, self._position, self.lease.subscription.filter.zones)
             except (UnicodeDecodeError, msgspec.DecodeError) as error:
                 self._observe(MessageUnreadable(subject=message.subject, seq=message.seq, error=str(error)))
+                self._unreadable.append(message)
                 continue
             self._pieces.append(piece)
             items += len(piece.strings)
             size += piece.ends[-1] if piece.ends else 0
+            self._hold(sum(map(len, piece.strings)))
 
     def _drop_taken(self, batch: Batch) -> None:
         """Keep of the pieces what lies behind the batch."""
-        while self._pieces and self._pieces[0].seq < batch.end.seq:
-            self._pieces.popleft()
+        gone = 0
+        for piece in self._pieces:
+            if piece.seq >= batch.end.seq:
+                break
+            gone += 1
+        del self._pieces[:gone]
         if self._pieces and self._pieces[0].seq == batch.end.seq and batch.end.item:
             self._pieces[0] = _rest_of(self._pieces[0], batch.end)
 
-    async def _deliver(self, batch: Batch) -> bool:
-        """Send until the destination has taken it; False if halted before. Raises: LeaseLost."""
+    async def _read_anew(self, batch: Batch) -> None:
+        """Give the memory back and read the push again when its time has come."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
+            self._reading = None
+        self._forget()
+        self._position, self._until = batch.start, batch.end
+        self.feed.rewind(batch.start)
+
+    def _forget(self) -> None:
+        self._planned = None
+        self._todo.clear()
+        self._pieces.clear()
+        self._unreadable.clear()
+        self._hold(-self._held)
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._memory.take(size)
+
+    def _release(self, batch: Batch) -> None:
+        self._hold(-min(self._held, sum(map(len, batch.strings))))
+
+    # sending
+
+    async def _turn(self, items: int) -> bool:
+        """Wait until the next attempt is due and the rates allow so many readings; False if halted before."""
+        while not self._halted.is_set():
+            now = self._clock.monotonic()
+            due = max(self._retry_due, self._rate_due if items else now)
+            if due > now:
+                await self._clock.wait(self._halted, due - now)
+                continue
+            if items and (rate := self._rate()):
+                self._rate_due = max(now, self._rate_due) + items / rate
+            return True
+        return False
+
+    def _rate(self) -> float:
+        """Readings a second allowed now, 0 for any number."""
+        policy = self.lease.subscription.policy
+        behind = policy.catch_up_per_s if not self.feed.live else 0.0
+        return min(policy.rate_per_s or behind, behind or policy.rate_per_s)
+
+    async def _attempt(self, batch: Batch, kind: AttemptKind) -> Outcome:
+        """One attempt, and what it means. Raises: LeaseLost."""
+        if not self._lease_holds():
+            raise LeaseLost(f"{self.lease.subscription.id}: the lease was not renewed in time")
         subscription = self.lease.subscription
         push = Push(
             subscription=subscription,
-            request_id=request_id(subscription.id, batch),
-            body=batch.body,
+            request_id=request_id(subscription.id, batch, self._epoch),
+            body=body_of(batch.strings),
             items=batch.items,
+            kind=kind,
         )
-        attempt = 0
-        while True:
-            if not self._lease_holds():
-                raise LeaseLost(f"{subscription.id}: the lease was not renewed in time")
-            attempt += 1
-            started = time.perf_counter()
-            try:
-                sent = await self._sender.send(push)
-            except DeliveryError as error:
-                delay = self._delay(attempt, error)
-                self._observe(
-                    DeliveryFailed(
-                        subscription=subscription.id,
-                        request_id=push.request_id,
-                        items=batch.items,
-                        attempt=attempt,
-                        code=error.code,
-                        error=error.message,
-                        retry_in_s=round(delay, 3),
-                        seconds=time.perf_counter() - started,
-                    )
-                )
-                await self._save(None, sending_to=batch.end, attempts_failed=1, last_error=error.message)
-                if await self._clock.wait(self._halted, delay):
-                    return False
-                continue
-            self._observe(
-                Delivered(
-                    subscription=subscription.id,
-                    request_id=push.request_id,
-                    items=batch.items,
-                    size_bytes=len(batch.body),
-                    http_status=sent.http_status,
-                    attempt=attempt,
-                    seconds=sent.seconds,
-                )
+        number = self._tried[push.request_id] = self._tried.get(push.request_id, 0) + 1
+        at = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
+        attempt = Attempt(
+            id=time_ordered_id(self._clock.now_ms()),
+            at=at,
+            kind=kind,
+            request_id=push.request_id,
+            attempt=number,
+            items=batch.items,
+            size_bytes=len(push.body),
+            http_status=0,
+            seconds=0.0,
+            start=batch.start if kind == "push" else None,
+            end=batch.end if kind == "push" else None,
+        )
+        started = time.perf_counter()
+        try:
+            sent = await self._sender.send(push)
+        except DeliveryError as error:
+            return await self._not_taken(push, error, replace(attempt, seconds=time.perf_counter() - started))
+        self._observe(
+            Delivered(
+                subscription=subscription.id,
+                request_id=push.request_id,
+                items=batch.items - len(sent.failed),
+                size_bytes=len(push.body),
+                http_status=sent.http_status,
+                attempt=number,
+                seconds=sent.seconds,
             )
-            return True
+        )
+        self._recover()
+        attempt = replace(attempt, seconds=sent.seconds, http_status=sent.http_status, answer=sent.answer)
+        return replace(self._parted(batch, sent), attempts=(attempt,))
 
-    def _delay(self, attempt: int, error: DeliveryError) -> float:
+    def _parted(self, batch: Batch, sent: Sent) -> Settled:
+        """What was delivered of a push that was taken, and what the destination named as wrong."""
+        if not sent.failed:
+            return Settled(batch.items)
+        total = Settled()
+        for part in set_apart(batch, sent.failed):
+            total += self._condemn(part, sent.http_status) if isinstance(part, Condemned) else Settled(part.items)
+        return total
+
+    async def _not_taken(self, push: Push, error: DeliveryError, attempt: Attempt) -> Outcome:
+        refused = error if isinstance(error, DestinationRefused) else None
+        attempt = replace(
+            attempt,
+            http_status=refused.http_status if refused else 0,
+            code=error.code,
+            error=error.message[:_ERROR_KEPT_MAX],
+            answer=refused.answer if refused else "",
+        )
+        # Without a token the destination was not asked: no attempt is charged to it.
+        attempts = () if isinstance(error, TokenFault) else (attempt,)
+        verdict = verdict_of(error)
+        wait_s = 0.0
+        if verdict == "retry":
+            wait_s = self._put_off(error)
+        self._last_error = error.message[:_ERROR_KEPT_MAX]
+        self._observe(
+            DeliveryFailed(
+                subscription=push.subscription.id,
+                request_id=push.request_id,
+                items=push.items,
+                attempt=attempt.attempt,
+                code=error.code,
+                error=error.message,
+                retry_in_s=round(wait_s, 3),
+                seconds=attempt.seconds,
+            )
+        )
+        if verdict == "poisoned":
+            assert refused is not None
+            return Refused(refused, attempt)
+        if verdict == "retry":
+            await self._save(attempts=attempts, attempts_failed=len(attempts), last_error=self._last_error)
+            return Failed()
+        await self._save(
+            attempts=attempts, attempts_failed=len(attempts), last_error=self._last_error, pause=self._last_error
+        )
+        self._observe(SubscriptionSuspended(subscription=push.subscription.id, reason=self._last_error))
+        self._halted.set()
+        return Stopped()
+
+    def _put_off(self, error: DeliveryError, *, tries: int | None = None) -> float:
+        """Let the next attempt be due later; how much later, in seconds."""
         policy = self.lease.subscription.policy
-        planned = retry_delay_s(attempt, policy.retry_schedule_s, spread=random.uniform(0, policy.retry_spread))
-        asked = error.retry_after_s if isinstance(error, DestinationRefused) else None
-        return planned if asked is None else min(max(planned, asked), RETRY_AFTER_MAX_S)
-
-    async def _save(
-        self,
-        position: Position | None,
-        *,
-        sending_to: Position | None,
-        delivered: int = 0,
-        attempts_failed: int = 0,
-        last_error: str = "",
-    ) -> None:
-        self._step += 1
-        await self._positions.save(
-            Advance(
-                step=self._step,
-                subscription=self.lease.subscription.id,
-                worker=self.lease.worker,
-                fence=self.lease.fence,
-                position=position,
-                sending_to=sending_to,
-                delivered=delivered,
-                attempts_failed=attempts_failed,
-                last_error=last_error[:500],
-            )
+        asked = error.retry_after_s if isinstance(error, DestinationRefused | TokenFault) else None
+        wait_s, counted = next_wait_s(
+            self._tries if tries is None else tries,
+            policy.retry_schedule_s,
+            spread=random.uniform(0, policy.retry_spread),
+            retry_after_s=asked,
         )
+        if tries is None:
+            self._tries = counted
+        self._failures += 1
+        now_ms = self._clock.now_ms()
+        self._failing_since = self._failing_since or datetime.fromtimestamp(now_ms / 1000, UTC)
+        self._retry_at = datetime.fromtimestamp(now_ms / 1000, UTC) + timedelta(seconds=wait_s)
+        self._retry_due = self._clock.monotonic() + wait_s
+        return wait_s
+
+    def _recover(self) -> None:
+        self._tries = self._failures = self._poisoned = 0
+        self._failing_since = self._retry_at = None
+        self._retry_due = float("-inf")
+        self._last_error = ""
+
+    # setting aside
+
+    def _condemn(self, condemned: Condemned, http_status: int = 0) -> Settled:
+        return self._park(condemned.batch, "refused", condemned.reason, condemned.http_status or http_status)
+
+    def _give_up(self, batch: Batch) -> Settled:
+        return self._park(batch, "given_up", f"given up: {self._last_error}")
+
+    def _park(self, batch: Batch, code: str, reason: str, http_status: int = 0) -> Settled:
+        """The readings of the batch, set aside."""
+        subscription = self.lease.subscription
+        at = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
+        parked = tuple(
+            ParkedItem(
+                id=time_ordered_id(self._clock.now_ms()),
+                subscription_id=subscription.id,
+                parked_at=at,
+                place=place,
+                line=unescaped(string),
+                code=code,
+                reason=reason[:_ERROR_KEPT_MAX],
+                http_status=http_status,
+                request_id=request_id(subscription.id, batch, self._epoch),
+            )
+            for string, place in zip(batch.strings, batch.places(), strict=True)
+        )
+        self._observe(Parked(subscription=subscription.id, items=len(parked), code=code, reason=reason))
+        return Settled(parked=parked)
+
+    def _take_unreadable(self, before_seq: int) -> tuple[ParkedItem, ...]:
+        """What could not be read before the sequence, set aside."""
+        found = [message for message in self._unreadable if message.seq < before_seq]
+        self._unreadable = [message for message in self._unreadable if message.seq >= before_seq]
+        parked: tuple[ParkedItem, ...] = ()
+        for message in found:
+            text = message.data.decode("utf-8", "replace").replace("\x00", "\ufffd")
+            strings = [escaped(text)] * message.items
+            spans = [Span(message.seq, range(message.items))]
+            batch = Batch(strings, spans, Position(seq=message.seq), Position(seq=message.seq + 1))
+            parked += self._park(batch, "unreadable", "the stored message is not what the hub writes").parked
+        return parked
+
+    # saving
+
+    async def _save(self, *, sending_to: Position | _Same | None = SAME, **changes: Any) -> None:
+        """Save a step. Raises: LeaseLost."""
+        async with self._saving:
+            if not isinstance(sending_to, _Same):
+                self._sending_to = sending_to
+            position = changes.get("position")
+            if position is not None and self._unreadable:
+                changes["parked"] = (*changes.get("parked", ()), *self._take_unreadable(position.seq))
+            self._step += 1
+            await self._positions.save(
+                Advance(
+                    subscription=self.lease.subscription.id,
+                    worker=self.lease.worker,
+                    fence=self.lease.fence,
+                    step=self._step,
+                    sending_to=self._sending_to,
+                    lanes_done=self._lanes_done,
+                    failures=self._failures,
+                    failing_since=self._failing_since,
+                    retry_at=self._retry_at,
+                    **changes,
+                )
+            )
+
+
+def escaped(line: str) -> bytes:
+    """A text as it stands between the quotes of a JSON string."""
+    return msgspec.json.encode(line)[1:-1]
+
+
+def unescaped(string: bytes) -> str:
+    """The text of what stands between the quotes of a JSON string."""
+    return msgspec.json.decode(b'"' + string + b'"', type=str)
+
+
+def _end_of(todo: Todo) -> Position:
+    return todo.batch.end if isinstance(todo, Condemned) else todo.end
+
+
+def _epoch_ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def _rest_of(piece: Piece, end: Position) -> Piece:
@@ -247,4 +864,5 @@ def _rest_of(piece: Piece, end: Position) -> Piece:
         piece.numbers[taken:],
         piece.strings[taken:],
         [e - base for e in piece.ends[taken:]],
+        piece.stored_ms,
     )

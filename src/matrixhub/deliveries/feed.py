@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from matrixhub.bus.subjects import filter_matcher, filter_pattern
+from matrixhub.deliveries.memory import Memory
 from matrixhub.model.subscription import Position, Subscription
 from matrixhub.ports import Bus, Message
 
@@ -21,68 +22,117 @@ READ_MESSAGES = 500
 class Feed:
     """The messages of one subscription, in stream order, in bounded memory."""
 
-    def __init__(self, subscription: Subscription, position: Position, *, buffer_bytes: int, read_bytes: int) -> None:
+    __slots__ = (
+        "_buffer_bytes",
+        "_gathered",
+        "_gathered_size",
+        "_memory",
+        "_messages",
+        "_next_seq",
+        "_pattern",
+        "_read_bytes",
+        "_size",
+        "bell",
+        "live",
+        "matches",
+    )
+
+    def __init__(
+        self, subscription: Subscription, position: Position, memory: Memory, *, buffer_bytes: int, read_bytes: int
+    ) -> None:
         self.matches: Callable[[str], bool] = filter_matcher(subscription.property_id, subscription.filter)
         self._pattern = filter_pattern(subscription.property_id, subscription.filter)
+        self._memory = memory
         self._buffer_bytes = buffer_bytes
         self._read_bytes = read_bytes
         self._next_seq = position.seq
-        self._messages: deque[Message] = deque()
-        self._gathered: deque[Message] | None = None
+        self._messages: deque[Message] | None = None  # most subscriptions are idle, and an empty deque is not small
+        self._gathered: list[Message] | None = None
+        self._gathered_size = 0
         self._size = 0
         self.live = False
         self.bell = asyncio.Event()
 
     def offer(self, message: Message) -> None:
         """Take a message from the tail, unless there is no room: then it is read later."""
-        into = self._messages if self.live else self._gathered
-        if into is None or message.seq < self._next_seq:
+        if message.seq < self._next_seq:
             return
-        if self._size + len(message.data) > self._buffer_bytes and self._size:
+        size = len(message.data)
+        if not self.live:
+            if self._gathered is not None:
+                # Only as much as may be held; what is left out is read with the next page.
+                self._gathered_size += size
+                if self._size + self._gathered_size > self._buffer_bytes:
+                    self._gathered = None
+                else:
+                    self._gathered.append(message)
+            return
+        if self._size and (self._size + size > self._buffer_bytes or not self._memory.has_room(size)):
             # Fall behind: what is buffered stays valid, the rest is read from the stream when there is room again.
             self.live = False
-            self._gathered = None
-            self._recount()
             return
-        into.append(message)
-        self._size += len(message.data)
-        if self.live:
-            self._next_seq = message.seq + 1
-            self.bell.set()
+        if self._messages is None:
+            self._messages = deque()
+        self._messages.append(message)
+        self._next_seq = message.seq + 1
+        self._resize(size)
+        self.bell.set()
 
     @property
     def wants_more(self) -> bool:
         """Whether to read on now, so that there is always a page in hand while another is on its way."""
-        return not self.live and self._size < self._read_bytes
+        return not self.live and self._size < self._memory.read_bytes(self._read_bytes)
 
     def waiting(self) -> bool:
         """Whether messages are buffered."""
         return bool(self._messages)
 
     def take(self) -> Message:
-        """The next buffered message."""
+        """The next buffered message; there must be one."""
+        assert self._messages is not None
         message = self._messages.popleft()
-        self._size -= len(message.data)
+        self._resize(-len(message.data))
+        if not self._messages:
+            self._messages = None
         return message
+
+    def rewind(self, position: Position) -> None:
+        """Forget what is buffered and read from the position."""
+        self._messages = self._gathered = None
+        self._resize(-self._size)
+        self._next_seq = position.seq
+        self.live = False
 
     async def fill(self, bus: Bus) -> None:
         """Read on from the stream, behind what is buffered; at its end, become live. Raises BusError."""
-        gathered = self._gathered = deque[Message]()
-        page = await bus.read(self._pattern, self._next_seq, messages_max=READ_MESSAGES, bytes_max=self._read_bytes)
+        gathered = self._gathered = list[Message]()
+        self._gathered_size = 0
+        bytes_max = self._memory.read_bytes(self._read_bytes)
+        try:
+            page = await bus.read(self._pattern, self._next_seq, messages_max=READ_MESSAGES, bytes_max=bytes_max)
+        finally:
+            complete = self._gathered is gathered
+            self._gathered = None
         if page.messages:
             self._next_seq = page.messages[-1].seq + 1
-        self._messages.extend(self._wanted(page.messages))
-        if page.pending == 0 and self._gathered is gathered:
+        self._extend(self._wanted(page.messages))
+        if page.pending == 0 and complete:
             fresh = [message for message in gathered if message.seq >= self._next_seq]
-            self._messages.extend(fresh)
+            self._extend(fresh)
             if fresh:
                 self._next_seq = fresh[-1].seq + 1
             self.live = True
-        self._gathered = None
-        self._recount()
 
     def _wanted(self, messages: Sequence[Message]) -> list[Message]:
         return [message for message in messages if self.matches(message.subject)]
 
-    def _recount(self) -> None:
-        self._size = sum(len(message.data) for message in self._messages)
+    def _extend(self, messages: Sequence[Message]) -> None:
+        if messages:
+            if self._messages is None:
+                self._messages = deque()
+            self._messages.extend(messages)
+            self._resize(sum(len(message.data) for message in messages))
+
+    def _resize(self, size: int) -> None:
+        self._size += size
+        self._memory.take(size)

@@ -17,24 +17,49 @@ async def count_pending(bus: Bus, subscription: Subscription, position: Position
     Without zones the headers of the messages say it; zones are inside the messages, so each is looked into, and a long
     backlog takes a while.
     """
-    if subscription.filter.zones:
-        return await _count_by_reading(bus, subscription, position)
+    return await count_between(bus, subscription, position, None)
+
+
+async def count_between(bus: Bus, subscription: Subscription, start: Position, end: Position | None) -> int:
+    """The readings of the subscription from one position to before the other. Raises BusError."""
+    if end is not None and start >= end:
+        return 0
+    count = _count_by_reading if subscription.filter.zones else _count_by_header
+    total = await count(bus, subscription, start, end.seq if end else None)
+    if end is not None and end.item:
+        total += await _count_within(bus, subscription, start, end)
+    return total
+
+
+async def _count_by_header(bus: Bus, subscription: Subscription, start: Position, to_seq: int | None) -> int:
     patterns = filter_patterns(subscription.property_id, subscription.filter)
-    waiting = sum([await bus.count_items(pattern, position.seq) for pattern in patterns])
-    return max(0, waiting - position.item)
+    total = sum([await bus.count_items(pattern, start.seq, to_seq) for pattern in patterns])
+    return max(0, total - start.item) if to_seq is None or start.seq < to_seq else total
 
 
-async def _count_by_reading(bus: Bus, subscription: Subscription, position: Position) -> int:
+async def _count_by_reading(bus: Bus, subscription: Subscription, start: Position, to_seq: int | None) -> int:
     matches = filter_matcher(subscription.property_id, subscription.filter)
     total = 0
     for pattern in filter_patterns(subscription.property_id, subscription.filter):
-        seq = position.seq
-        while True:
+        seq = start.seq
+        while to_seq is None or seq < to_seq:
             page = await bus.read(pattern, seq, messages_max=READ_MESSAGES, bytes_max=READ_BYTES)
             for message in page.messages:
-                if matches(message.subject):
-                    total += len(open_message(message, position, subscription.filter.zones).strings)
+                if matches(message.subject) and (to_seq is None or message.seq < to_seq):
+                    total += len(open_message(message, start, subscription.filter.zones).strings)
             if not page.messages or page.pending == 0:
                 break
             seq = page.messages[-1].seq + 1
     return total
+
+
+async def _count_within(bus: Bus, subscription: Subscription, start: Position, end: Position) -> int:
+    """The readings of the message that a position lies in, before it, from the start on."""
+    matches = filter_matcher(subscription.property_id, subscription.filter)
+    for pattern in filter_patterns(subscription.property_id, subscription.filter):
+        page = await bus.read(pattern, end.seq, messages_max=1, bytes_max=1)
+        for message in page.messages:
+            if message.seq == end.seq and matches(message.subject):
+                piece = open_message(message, start, subscription.filter.zones)
+                return sum(1 for number in piece.numbers if number < end.item)
+    return 0

@@ -1,17 +1,19 @@
-"""What a push holds and when the next attempt is due: pure decisions.
+"""What a push holds, what its answer means and when the next attempt is due: pure decisions.
 
-Body: a JSON array of JSON strings. Source: docs/contract/data-push.md §1 (certain)
+Source: docs/contract/data-push.md §1, §5
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Literal
 
 import msgspec
 
+from matrixhub.model.errors import DeliveryError, DestinationRefused, ReauthorisationNeeded
 from matrixhub.model.ids import SubscriptionId, ZoneId, stable_uuid
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Position
@@ -21,6 +23,12 @@ _encode = msgspec.json.Encoder().encode
 
 _FRAME_BYTES = 3
 """What a body holds for each reading besides its text: two quotes and a comma or bracket."""
+
+RETRY_AFTER_MAX_S = 86_400.0
+"""A destination may put off the next attempt by this much."""
+
+_POISONED = frozenset({400, 413, 422})
+"""Answers that blame the content. Source: docs/contract/data-push.md §5"""
 
 
 class _Zone(msgspec.Struct, gc=False):
@@ -41,21 +49,54 @@ class Piece:
     numbers: Sequence[int]
     strings: Sequence[bytes]
     ends: Sequence[int]
+    stored_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Lines of one message, by their places in it."""
+
+    seq: int
+    numbers: Sequence[int]
+    stored_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One push: its body, how many readings, and the stretch of the stream it covers."""
+    """The readings of one push and the stretch of the stream they come from.
 
-    body: bytes
-    items: int
+    `part` names them among the readings of the stretch, where these are sent in several pushes.
+    """
+
+    strings: Sequence[bytes]
+    spans: Sequence[Span]
     start: Position
     end: Position
+    part: str = ""
+
+    @property
+    def items(self) -> int:
+        """How many readings."""
+        return len(self.strings)
+
+    def places(self) -> list[Position]:
+        """Where each reading lies."""
+        return [Position(seq=span.seq, item=number) for span in self.spans for number in span.numbers]
 
 
-def open_message(message: Message, start: Position, zones: frozenset[ZoneId]) -> Piece:
+@dataclass(frozen=True, slots=True)
+class Condemned:
+    """A reading that its destination refuses for its content."""
+
+    batch: Batch
+    reason: str
+    http_status: int = 0
+
+
+def open_message(message: Message, start: Position, zones: frozenset[ZoneId], frame_bytes: int = _FRAME_BYTES) -> Piece:
     """The message ready to be cut, without the lines before the position and those of unwanted zones.
 
+    Units:  frame_bytes is what a reading adds to a body besides its text.
     Raises: ValueError if the data is not what the hub writes.
     """
     first = start.item if start.seq == message.seq else 0
@@ -67,7 +108,8 @@ def open_message(message: Message, start: Position, zones: frozenset[ZoneId]) ->
         strings = [strings[n] for n in numbers]
     elif first:
         strings = strings[first:]
-    return Piece(message.seq, numbers, strings, list(accumulate(len(s) + _FRAME_BYTES for s in strings)))
+    ends = list(accumulate(len(s) + frame_bytes for s in strings))
+    return Piece(message.seq, numbers, strings, ends, message.stored_ms)
 
 
 def _escaped_lines(message: Message) -> list[bytes]:
@@ -82,29 +124,107 @@ def _escaped_lines(message: Message) -> list[bytes]:
     return [_encode(line)[1:-1] for line in text.split("\n")]
 
 
-def cut_batch(pieces: Sequence[Piece], start: Position, limits: BatchLimits, until: Position | None = None) -> Batch:
+def cut_batch(
+    pieces: Sequence[Piece],
+    start: Position,
+    limits: BatchLimits,
+    until: Position | None = None,
+    cap: Position | None = None,
+) -> Batch:
     """The next push from the pieces: as much as the limits allow, but at least one reading.
 
-    With `until`, the push ends exactly there, as one does that was planned before a crash. A batch without items says
-    that nothing of the pieces is wanted; its end is still the place to go on from.
+    With `until`, the push ends exactly there, as one does that was planned before a crash; with `cap`, there at the
+    latest. A batch without items says that nothing of the pieces is wanted; its end is still the place to go on from.
     """
     strings: list[bytes] = []
+    spans: list[Span] = []
     size = 1
     end = start
+    last = until or cap
     for piece in pieces:
-        if until is not None and piece.seq > until.seq:
+        if last is not None and piece.seq > last.seq:
             break
-        take = _take_until(piece, until) if until is not None else _take_within(piece, len(strings), size, limits)
+        take = len(piece.strings) if last is None else _take_until(piece, last)
+        if until is None:
+            take = min(take, _take_within(piece, len(strings), size, limits))
+        if take:
+            spans.append(Span(piece.seq, piece.numbers[:take], piece.stored_ms))
         strings += piece.strings[:take]
         size += piece.ends[take - 1] if take else 0
         if take < len(piece.strings):
             end = Position(seq=piece.seq, item=piece.numbers[take]) if take or strings else end
             break
         end = Position(seq=piece.seq + 1)
-    if until is not None and pieces and pieces[-1].seq >= until.seq - (0 if until.item else 1):
-        end = until
-    body = b'["' + b'","'.join(strings) + b'"]' if strings else b"[]"
-    return Batch(body, len(strings), start, end)
+    if last is not None and pieces and pieces[-1].seq >= last.seq - (0 if last.item else 1):
+        end = last if until is not None else min(end, last)
+    return Batch(strings, spans, start, end)
+
+
+def body_of(strings: Sequence[bytes]) -> bytes:
+    """The contract's body: a JSON array of JSON strings."""
+    return b'["' + b'","'.join(strings) + b'"]' if strings else b"[]"
+
+
+def split(batch: Batch) -> tuple[Batch, Batch]:
+    """The two halves of a batch of at least two readings.
+
+    Of a stretch that is sent in one push, each half is a stretch of its own.
+    """
+    return _cut_at(batch, batch.items // 2)
+
+
+def set_apart(batch: Batch, failed: Mapping[int, str]) -> list[Batch | Condemned]:
+    """The batch in its order, with the readings named as wrong apart from those between them.
+
+    >>> batch = Batch([b"a", b"b", b"c"], [Span(1, range(3))], Position(seq=1), Position(seq=2))
+    >>> [part.reason if isinstance(part, Condemned) else list(part.strings) for part in set_apart(batch, {1: "bad"})]
+    [[b'a'], 'bad', [b'c']]
+    """
+    found: list[Batch | Condemned] = []
+    rest: Batch | None = batch
+    taken = 0
+    for index in sorted(index for index in failed if 0 <= index < batch.items):
+        if rest is not None and index > taken:
+            before, rest = _cut_at(rest, index - taken)
+            found.append(before)
+        assert rest is not None
+        one, rest = _cut_at(rest, 1) if rest.items > 1 else (rest, None)
+        found.append(Condemned(one, failed[index]))
+        taken = index + 1
+    return [*found, rest] if rest is not None else found
+
+
+def stored_before(batch: Batch, instant_ms: int) -> tuple[Batch | None, Batch | None]:
+    """The readings at the beginning of the batch that were stored before the instant, and the rest."""
+    count = 0
+    for span in batch.spans:
+        if span.stored_ms >= instant_ms:
+            break
+        count += len(span.numbers)
+    if count in (0, batch.items):
+        return (batch, None) if count else (None, batch)
+    return _cut_at(batch, count)
+
+
+def _cut_at(batch: Batch, count: int) -> tuple[Batch, Batch]:
+    heads: list[Span] = []
+    tails: list[Span] = []
+    left = count
+    for span in batch.spans:
+        here = min(left, len(span.numbers))
+        left -= here
+        if here:
+            heads.append(replace(span, numbers=span.numbers[:here]))
+        if here < len(span.numbers):
+            tails.append(replace(span, numbers=span.numbers[here:]))
+    if batch.part:
+        names, middle = (f"{batch.part}.{count}-", f"{batch.part}.{count}+"), None
+    else:
+        names, middle = ("", ""), Position(seq=tails[0].seq, item=tails[0].numbers[0])
+    return (
+        Batch(batch.strings[:count], heads, batch.start, middle or batch.end, names[0]),
+        Batch(batch.strings[count:], tails, middle or batch.start, batch.end, names[1]),
+    )
 
 
 def _take_within(piece: Piece, items: int, size: int, limits: BatchLimits) -> int:
@@ -120,10 +240,45 @@ def _take_until(piece: Piece, until: Position) -> int:
     return sum(1 for number in piece.numbers if number < until.item)
 
 
-def request_id(subscription: SubscriptionId, batch: Batch) -> str:
-    """The identity of a push: the same for the same stretch of the stream, in every attempt and after a crash."""
+def request_id(subscription: SubscriptionId, batch: Batch, epoch: int = 0) -> str:
+    """The identity of a push: the same for the same readings, in every attempt and after a crash.
+
+    A replay raises the epoch, so that what comes again on purpose is not taken for a repeat.
+    """
     span = f"{batch.start.seq}.{batch.start.item}-{batch.end.seq}.{batch.end.item}"
-    return stable_uuid(subscription, span)
+    return stable_uuid(subscription, f"{span}/{batch.part}" if batch.part else span, *([str(epoch)] if epoch else []))
+
+
+Verdict = Literal["poisoned", "stop", "retry"]
+
+
+def verdict_of(error: DeliveryError) -> Verdict:
+    """What a failed attempt means: the content is to blame, nothing will ever be taken, or to try again.
+
+    >>> verdict_of(DestinationRefused(http_status=422)), verdict_of(DestinationRefused(http_status=410))
+    ('poisoned', 'stop')
+    """
+    if isinstance(error, DestinationRefused):
+        return "poisoned" if error.http_status in _POISONED else "stop" if error.http_status == 410 else "retry"
+    return "stop" if isinstance(error, ReauthorisationNeeded) else "retry"
+
+
+def next_wait_s(
+    tries: int, schedule_s: Sequence[float], *, spread: float, retry_after_s: float | None
+) -> tuple[float, int]:
+    """How long to wait after a failure, and the tries that count from then on.
+
+    A longer wait that the destination asked for is obeyed, up to a day, and does not move the schedule on.
+
+    >>> next_wait_s(0, [0.0, 1.0], spread=0.0, retry_after_s=None)
+    (0.0, 1)
+    >>> next_wait_s(1, [0.0, 1.0], spread=0.0, retry_after_s=30)
+    (30, 1)
+    """
+    planned = retry_delay_s(tries + 1, schedule_s, spread=spread)
+    if retry_after_s is not None and retry_after_s > planned:
+        return min(retry_after_s, RETRY_AFTER_MAX_S), tries
+    return planned, tries + 1
 
 
 def retry_delay_s(attempt: int, schedule_s: Sequence[float], *, spread: float) -> float:

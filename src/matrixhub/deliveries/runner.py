@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from matrixhub.bus.subjects import subject_property
 from matrixhub.deliveries.carrier import Carrier
 from matrixhub.deliveries.feed import Feed
+from matrixhub.deliveries.memory import Memory
 from matrixhub.deliveries.positions import Positions
 from matrixhub.lifecycle import rung_by
 from matrixhub.model.errors import BusError, LeaseLost, StoreError
@@ -39,6 +40,7 @@ class WorkerSettings:
     lease_s: float
     buffer_bytes: int
     read_bytes: int
+    memory_bytes: int = 268_435_456
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class Worker:
         self._sender = sender
         self._clock = clock
         self._observe = observe
+        self._memory = Memory(settings.memory_bytes)
         self._positions = Positions(leases, clock, observe)
         self._running: dict[SubscriptionId, Running] = {}
         self._by_property: dict[str, list[Feed]] = {}
@@ -160,8 +163,10 @@ class Worker:
         current = {lease.subscription.id: lease for lease in owned}
         for subscription_id, running in list(self._running.items()):
             lease = current.get(subscription_id)
-            if lease is None or lease.subscription != running.carrier.lease.subscription:
+            if lease is None or lease.replay or lease.subscription != running.carrier.lease.subscription:
                 running.carrier.halt()
+            elif lease.redrive:
+                running.carrier.redrive(lease.redrive)
         for subscription_id, lease in current.items():
             if subscription_id not in self._running:
                 self._start(lease, carriers)
@@ -182,6 +187,7 @@ class Worker:
         feed = Feed(
             subscription,
             lease.progress.position,
+            self._memory,
             buffer_bytes=self._settings.buffer_bytes,
             read_bytes=self._settings.read_bytes,
         )
@@ -191,7 +197,9 @@ class Worker:
             self._bus,
             self._sender,
             self._positions,
+            self._leases,
             self._clock,
+            self._memory,
             self._observe,
             lambda: self._clock.monotonic() < self._lease_until,
         )

@@ -10,6 +10,7 @@ import pytest
 
 from matrixhub.bus.subjects import sensor_subject
 from matrixhub.deliveries.feed import Feed
+from matrixhub.deliveries.memory import Memory
 from matrixhub.model.destination import Destination
 from matrixhub.model.errors import BusError
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId
@@ -35,7 +36,9 @@ def subscription(wanted: Filter = Filter()) -> Subscription:  # noqa: B008 - a f
 
 
 def feed(seq: int = 1, *, wanted: Filter = Filter(), buffer_bytes: int = 10_000, read_bytes: int = 10_000) -> Feed:  # noqa: B008
-    return Feed(subscription(wanted), Position(seq=seq), buffer_bytes=buffer_bytes, read_bytes=read_bytes)
+    return Feed(
+        subscription(wanted), Position(seq=seq), Memory(1 << 30), buffer_bytes=buffer_bytes, read_bytes=read_bytes
+    )
 
 
 def outgoing(number: int, building: str = "b", devtype: str = "X#T", *, size: int = 1) -> Outgoing:

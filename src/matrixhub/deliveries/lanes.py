@@ -1,0 +1,110 @@
+"""A stretch of the stream sent in several pushes: side by side by device, or only the newest of each device.
+
+Pure, and the same for the same stretch every time, so that a new owner sends the same parts.
+Source: docs/contract/data-push.md §5
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from matrixhub.deliveries.plan import Batch, Span
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.subscription import Position
+
+PARTS_MAX = 60
+"""As many parts of a stretch can be told apart in the `lanes_done` of its subscription, with room to spare."""
+
+
+class _Device(msgspec.Struct, gc=False):
+    DEVID: str = ""
+    DevType: str = ""
+
+
+_text_of = msgspec.json.Decoder(str).decode
+_device_of = msgspec.json.Decoder(_Device).decode
+
+Line = tuple[bytes, Span]
+"""A reading and where it lies."""
+
+
+def by_device(stretch: Batch, lanes: int, limits: BatchLimits) -> list[list[Batch]]:
+    """The pushes of each lane, in order; a device is always in the same lane. Lanes may be empty."""
+    found: list[list[Line]] = [[] for _ in range(lanes)]
+    for line in _lines(stretch):
+        found[zlib.crc32(device_of(line[0])[0].encode()) % lanes].append(line)
+    return [in_parts(lines, stretch.start, stretch.end, limits, f"{lane}") for lane, lines in enumerate(found)]
+
+
+class Newest:
+    """The newest reading of each device in a stretch that grows; how many older ones it passes over."""
+
+    def __init__(self, start: Position, limits: BatchLimits) -> None:
+        self.skipped = 0
+        self.end = start
+        self.start = start
+        self._limits = limits
+        self._lines: dict[tuple[str, str], Line] = {}
+        self._size = 0
+
+    @property
+    def room(self) -> bool:
+        """Whether the stretch may grow."""
+        half = PARTS_MAX // 2
+        return len(self._lines) < half * self._limits.items and self._size < half * self._limits.size_bytes
+
+    def add(self, batch: Batch) -> None:
+        """Let the stretch grow by what follows."""
+        for line in _lines(batch):
+            device = device_of(line[0])
+            before = self._lines.pop(device, None)  # a newer one goes to the end
+            if before is not None:
+                self.skipped += 1
+                self._size -= len(before[0])
+            self._lines[device] = line
+            self._size += len(line[0])
+        self.end = batch.end
+
+    def stretch(self) -> Batch:
+        """All of it, newest first."""
+        lines = list(reversed(self._lines.values()))
+        return Batch([string for string, _ in lines], [span for _, span in lines], self.start, self.end)
+
+    def parts(self) -> list[Batch]:
+        """The pushes, newest first."""
+        return in_parts(list(reversed(self._lines.values())), self.start, self.end, self._limits, "newest")
+
+
+def device_of(string: bytes) -> tuple[str, str]:
+    """Id and type of the device of a reading that is escaped to be a JSON string; empty where it names none."""
+    try:
+        device = _device_of(_text_of(b'"' + string + b'"').encode())
+    except msgspec.DecodeError:
+        return "", ""
+    return device.DEVID, device.DevType
+
+
+def in_parts(lines: Sequence[Line], start: Position, end: Position, limits: BatchLimits, name: str) -> list[Batch]:
+    """The lines in pushes within the limits, all of the stretch from start to end."""
+    found: list[Batch] = []
+    strings: list[bytes] = []
+    spans: list[Span] = []
+    size = 1
+    for string, span in lines:
+        if strings and (len(strings) >= limits.items or size + len(string) + 3 > limits.size_bytes):
+            found.append(Batch(strings, spans, start, end, f"{name}.{len(found)}"))
+            strings, spans, size = [], [], 1
+        strings.append(string)
+        spans.append(span)
+        size += len(string) + 3
+    if strings:
+        found.append(Batch(strings, spans, start, end, f"{name}.{len(found)}"))
+    return found
+
+
+def _lines(batch: Batch) -> Iterable[Line]:
+    spans = (Span(span.seq, (number,), span.stored_ms) for span in batch.spans for number in span.numbers)
+    return zip(batch.strings, spans, strict=True)
