@@ -264,8 +264,8 @@ class Carrier:
             case Settled():
                 return await self._settle(todo, outcome)
             case Refused():
-                first, *rest = self._break_up(todo, outcome)
-                self._planned, self._todo[:0] = first, rest
+                first, *others = self._break_up(todo, outcome)
+                self._planned, self._todo[:0] = first, others
                 await self._save(sending_to=_end_of(first), attempts=(outcome.attempt,), attempts_failed=1)
             case Failed():
                 if self._retry_due - self._clock.monotonic() >= FORGET_S:
