@@ -10,7 +10,7 @@ import uvloop
 from bench.child import serve
 from bench.readings import Source, push_items
 from matrixhub.deliveries.destinations.https import Timeouts, open_https_sender
-from matrixhub.deliveries.plan import body_of as contract_body
+from matrixhub.deliveries.formats import contract_array
 from matrixhub.deliveries.plan import cut_batch, open_message
 from matrixhub.model.destination import Destination
 from matrixhub.model.egress import Allowance
@@ -49,7 +49,7 @@ def body_of(items: list[str]) -> bytes:
     """The body of a push with exactly these readings."""
     start = Position(seq=1)
     piece = open_message(Message(1, "", "\n".join(items).encode(), len(items)), start, frozenset())
-    return contract_body(cut_batch([piece], start, BatchLimits(items=len(items), size_bytes=1 << 30)).strings)
+    return contract_array(cut_batch([piece], start, BatchLimits(items=len(items), size_bytes=1 << 30)).strings)
 
 
 async def main() -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from matrixhub.deliveries.feed import Feed
+from matrixhub.deliveries.formats import frame_bytes, make_body
 from matrixhub.deliveries.lanes import Newest, by_device, in_parts
 from matrixhub.deliveries.memory import Memory
 from matrixhub.deliveries.pending import count_between
@@ -29,7 +30,6 @@ from matrixhub.deliveries.plan import (
     Condemned,
     Piece,
     Span,
-    body_of,
     cut_batch,
     next_wait_s,
     open_message,
@@ -127,6 +127,7 @@ class Carrier:
         "_failing_since",
         "_failures",
         "_flush_due",
+        "_frame",
         "_halted",
         "_held",
         "_lanes_done",
@@ -197,6 +198,7 @@ class Carrier:
         if progress.retry_at is not None:
             self._retry_due = clock.monotonic() + progress.retry_at.timestamp() - clock.now_ms() / 1000
         self._flush_due: float | None = None
+        self._frame = frame_bytes(lease.subscription)
         self._tried: dict[str, int] = {}
         self._poisoned = 0
         self._planned: Todo | None = None
@@ -339,7 +341,7 @@ class Carrier:
         self._read_ahead()
         try:
             async with asyncio.TaskGroup() as group:
-                for lane, parts in enumerate(by_device(stretch, lanes, limits)):
+                for lane, parts in enumerate(by_device(stretch, lanes, limits, self._frame)):
                     if parts and not self._lanes_done >> lane & 1:
                         group.create_task(self._carry_lane(lane, lanes, parts))
         except* (LeaseLost, StoreError) as errors:
@@ -403,7 +405,7 @@ class Carrier:
         """Carry the newest reading of each device among all that wait; False if the carrier is to end."""
         if not await self._turn(0):
             return False
-        newest = self._newest or Newest(self._position, self.lease.subscription.limits)
+        newest = self._newest or Newest(self._position, self.lease.subscription.limits, self._frame)
         again = self._until  # a stretch that was begun before a crash is taken as it was
         self._until = None
         while newest.room and (again is None or newest.end < again):
@@ -448,7 +450,7 @@ class Carrier:
             return True
         name = f"parked.{items[0].id}.{items[-1].id}"
         lines = [(escaped(item.line), Span(number, (0,))) for number, item in enumerate(items)]
-        part = in_parts(lines, Position(seq=0), Position(seq=0), limits, name)[0]
+        part = in_parts(lines, Position(seq=0), Position(seq=0), limits, name, self._frame)[0]
         settled = await self._carry_part(part, "redrive")
         if not isinstance(settled, Settled):
             return False
@@ -575,12 +577,13 @@ class Carrier:
 
     def _open_buffered(self, limits: BatchLimits) -> None:
         """Make pieces of buffered messages, only as far ahead as the next push needs."""
+        zones = self.lease.subscription.filter.zones
         items = sum(len(piece.strings) for piece in self._pieces)
         size = sum(piece.ends[-1] for piece in self._pieces if piece.ends)
         while self.feed.waiting() and (self._until is not None or (items < limits.items and size < limits.size_bytes)):
             message = self.feed.take()
             try:
-                piece = open_message(message, self._position, self.lease.subscription.filter.zones)
+                piece = open_message(message, self._position, zones, self._frame)
             except (UnicodeDecodeError, msgspec.DecodeError) as error:
                 self._observe(MessageUnreadable(subject=message.subject, seq=message.seq, error=str(error)))
                 self._unreadable.append(message)
@@ -651,11 +654,14 @@ class Carrier:
         if not self._lease_holds():
             raise LeaseLost(f"{self.lease.subscription.id}: the lease was not renewed in time")
         subscription = self.lease.subscription
+        body = make_body(subscription, batch.strings)
         push = Push(
             subscription=subscription,
             request_id=request_id(subscription.id, batch, self._epoch),
-            body=body_of(batch.strings),
+            body=body.data,
             items=batch.items,
+            content_type=body.content_type,
+            content_encoding=body.content_encoding,
             kind=kind,
         )
         number = self._tried[push.request_id] = self._tried.get(push.request_id, 0) + 1

@@ -31,22 +31,25 @@ Line = tuple[bytes, Span]
 """A reading and where it lies."""
 
 
-def by_device(stretch: Batch, lanes: int, limits: BatchLimits) -> list[list[Batch]]:
+def by_device(stretch: Batch, lanes: int, limits: BatchLimits, frame_bytes: int = 3) -> list[list[Batch]]:
     """The pushes of each lane, in order; a device is always in the same lane. Lanes may be empty."""
     found: list[list[Line]] = [[] for _ in range(lanes)]
     for line in _lines(stretch):
         found[zlib.crc32(device_of(line[0])[0].encode()) % lanes].append(line)
-    return [in_parts(lines, stretch.start, stretch.end, limits, f"{lane}") for lane, lines in enumerate(found)]
+    return [
+        in_parts(lines, stretch.start, stretch.end, limits, f"{lane}", frame_bytes) for lane, lines in enumerate(found)
+    ]
 
 
 class Newest:
     """The newest reading of each device in a stretch that grows; how many older ones it passes over."""
 
-    def __init__(self, start: Position, limits: BatchLimits) -> None:
+    def __init__(self, start: Position, limits: BatchLimits, frame_bytes: int = 3) -> None:
         self.skipped = 0
         self.end = start
         self.start = start
         self._limits = limits
+        self._frame_bytes = frame_bytes
         self._lines: dict[tuple[str, str], Line] = {}
         self._size = 0
 
@@ -75,7 +78,9 @@ class Newest:
 
     def parts(self) -> list[Batch]:
         """The pushes, newest first."""
-        return in_parts(list(reversed(self._lines.values())), self.start, self.end, self._limits, "newest")
+        return in_parts(
+            list(reversed(self._lines.values())), self.start, self.end, self._limits, "newest", self._frame_bytes
+        )
 
 
 def device_of(string: bytes) -> tuple[str, str]:
@@ -87,19 +92,21 @@ def device_of(string: bytes) -> tuple[str, str]:
     return device.DEVID, device.DevType
 
 
-def in_parts(lines: Sequence[Line], start: Position, end: Position, limits: BatchLimits, name: str) -> list[Batch]:
+def in_parts(
+    lines: Sequence[Line], start: Position, end: Position, limits: BatchLimits, name: str, frame_bytes: int = 3
+) -> list[Batch]:
     """The lines in pushes within the limits, all of the stretch from start to end."""
     found: list[Batch] = []
     strings: list[bytes] = []
     spans: list[Span] = []
     size = 1
     for string, span in lines:
-        if strings and (len(strings) >= limits.items or size + len(string) + 3 > limits.size_bytes):
+        if strings and (len(strings) >= limits.items or size + len(string) + frame_bytes > limits.size_bytes):
             found.append(Batch(strings, spans, start, end, f"{name}.{len(found)}"))
             strings, spans, size = [], [], 1
         strings.append(string)
         spans.append(span)
-        size += len(string) + 3
+        size += len(string) + frame_bytes
     if strings:
         found.append(Batch(strings, spans, start, end, f"{name}.{len(found)}"))
     return found

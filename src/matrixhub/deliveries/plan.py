@@ -96,7 +96,7 @@ class Condemned:
 def open_message(message: Message, start: Position, zones: frozenset[ZoneId], frame_bytes: int = _FRAME_BYTES) -> Piece:
     """The message ready to be cut, without the lines before the position and those of unwanted zones.
 
-    Units:  frame_bytes is what a reading adds to a body besides its text.
+    Units:  frame_bytes is what a reading adds to a body besides its text, see `formats.frame_bytes`.
     Raises: ValueError if the data is not what the hub writes.
     """
     first = start.item if start.seq == message.seq else 0
@@ -158,11 +158,6 @@ def cut_batch(
     if last is not None and pieces and pieces[-1].seq >= last.seq - (0 if last.item else 1):
         end = last if until is not None else min(end, last)
     return Batch(strings, spans, start, end)
-
-
-def body_of(strings: Sequence[bytes]) -> bytes:
-    """The contract's body: a JSON array of JSON strings."""
-    return b'["' + b'","'.join(strings) + b'"]' if strings else b"[]"
 
 
 def split(batch: Batch) -> tuple[Batch, Batch]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matrixhub.deliveries.plan import Batch, Piece, body_of, cut_batch, open_message, request_id, retry_delay_s
+from matrixhub.deliveries.formats import contract_array
+from matrixhub.deliveries.plan import Batch, Piece, cut_batch, open_message, request_id, retry_delay_s
 from matrixhub.model.ids import SubscriptionId, ZoneId
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Position
@@ -28,14 +29,14 @@ def pieces(*messages: Message, start: Position = START, zones: frozenset[ZoneId]
 
 
 def items_of(batch: Batch) -> list[str]:
-    return msgspec.json.decode(body_of(batch.strings), type=list[str])
+    return msgspec.json.decode(contract_array(batch.strings), type=list[str])
 
 
 def test_the_body_is_an_array_of_strings_each_the_json_of_a_reading() -> None:
     line = '{"t":"20240310080509","Display":"Café \\"L2\\" 東"}'
     batch = cut_batch(pieces(message(1, line)), START, BatchLimits())
     assert (
-        body_of(batch.strings).decode()
+        contract_array(batch.strings).decode()
         == '["{\\"t\\":\\"20240310080509\\",\\"Display\\":\\"Café \\\\\\"L2\\\\\\" 東\\"}"]'
     )
     assert items_of(batch) == [line]
@@ -54,7 +55,7 @@ def test_a_batch_that_takes_whole_messages_ends_behind_the_last() -> None:
 def test_a_batch_ends_before_the_item_that_would_make_the_body_too_large() -> None:
     lines = ["x" * 500, "y" * 500, "z" * 500]
     batch = cut_batch(pieces(message(1, *lines)), START, BatchLimits(size_bytes=1024))
-    assert len(body_of(batch.strings)) <= 1024
+    assert len(contract_array(batch.strings)) <= 1024
     assert items_of(batch) == lines[:2]
 
 
@@ -92,7 +93,7 @@ def test_a_planned_batch_is_cut_again_exactly_whatever_came_since() -> None:
     first = cut_batch(pieces(message(1, "a", "b"), message(2, "c")), START, BatchLimits(items=3))
     more = pieces(message(1, "a", "b"), message(2, "c"), message(3, "d"))
     again = cut_batch(more, START, BatchLimits(items=1), first.end)
-    assert (body_of(again.strings), again.end) == (body_of(first.strings), first.end)
+    assert (contract_array(again.strings), again.end) == (contract_array(first.strings), first.end)
     assert request_id(SUB, again) == request_id(SUB, first)
 
 
@@ -139,9 +140,9 @@ def test_cutting_to_the_end_gives_every_reading_once_in_order_within_the_limits(
         left = [m for m in messages if m.seq >= position.seq]
         batch = cut_batch(pieces(*left, start=position), position, limits)
         assert 1 <= batch.items <= items
-        assert len(body_of(batch.strings)) <= size_bytes or batch.items == 1
+        assert len(contract_array(batch.strings)) <= size_bytes or batch.items == 1
         again = cut_batch(pieces(*left, start=position), position, limits, batch.end)
-        assert (body_of(again.strings), again.end) == (body_of(batch.strings), batch.end)
+        assert (contract_array(again.strings), again.end) == (contract_array(batch.strings), batch.end)
         batches.append(batch)
         position = batch.end
     assert [i for b in batches for i in items_of(b)] == [line for m in messages for line in m.data.decode().split("\n")]
