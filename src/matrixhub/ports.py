@@ -7,7 +7,7 @@ Each interface has one real adapter (`bus`, `store`, `deliveries.destinations`) 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -153,8 +153,8 @@ class Leases(Protocol):
         """Take over a fair share of the active subscriptions that nobody alive owns. Raises StoreError."""
         ...
 
-    async def owned(self, worker: WorkerId) -> Sequence[Lease]:
-        """The active subscriptions the worker owns, as they are configured now. Raises StoreError."""
+    async def owned(self, worker: WorkerId, among: Collection[SubscriptionId] | None = None) -> Sequence[Lease]:
+        """The active subscriptions the worker owns, all or among these, as configured now. Raises StoreError."""
         ...
 
     async def fair_share(self) -> int:

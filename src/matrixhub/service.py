@@ -293,7 +293,7 @@ async def _add_ingest(
     # Requests under way at a stop still wait for the writer, so it ends after the last of them.
     stages.append(("ingest writer", lambda _stop: writer.run(http_done)))
     stages.append(("ingest registry", registry.run))
-    stages.append(("hear sites", _listener(database, SITE_CHANNEL, registry.changed, observe)))
+    stages.append(("hear sites", _listener(database, SITE_CHANNEL, lambda _: registry.changed(), observe)))
     if not alone:
         follow = partial(acceptor.follow_others, bus, bounds.last_seq + 1)
         stages.append(("follow other ingests", partial(until_stopped, follow)))
@@ -301,7 +301,7 @@ async def _add_ingest(
 
 
 def _listener(
-    database: Database, channel: str, heard: Callable[[], None], observe: Observe
+    database: Database, channel: str, heard: Callable[[str], None], observe: Observe
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
     async def run(stop: asyncio.Event) -> None:
         await listen(database, channel, heard, stop, observe)

@@ -246,7 +246,7 @@ async def test_the_change_of_a_site_can_be_told_beforehand() -> None:
 
 async def test_those_who_listen_hear_of_changes(database: Database) -> None:
     heard, stop = asyncio.Event(), asyncio.Event()
-    listening = asyncio.create_task(listen(database, SITE_CHANNEL, heard.set, stop, ignore))
+    listening = asyncio.create_task(listen(database, SITE_CHANNEL, lambda _: heard.set(), stop, ignore))
     async with asyncio.timeout(10):
         await heard.wait()
         heard.clear()
@@ -418,7 +418,7 @@ async def test_the_allow_list_comes_with_every_reading_of_the_subscription(datab
 async def test_workers_hear_of_what_is_allowed_and_revoked(database: Database) -> None:
     property_id = await made_property(database)
     heard, stop = asyncio.Event(), asyncio.Event()
-    listening = asyncio.create_task(listen(database, SUBSCRIPTION_CHANNEL, heard.set, stop, ignore))
+    listening = asyncio.create_task(listen(database, SUBSCRIPTION_CHANNEL, lambda _: heard.set(), stop, ignore))
     async with asyncio.timeout(10):
         await heard.wait()
         for change in (allow_egress, revoke_egress):

@@ -7,7 +7,7 @@ Four loops share the work: leases (live, claim, give back), the tail (wakes and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from matrixhub.bus.subjects import subject_property
@@ -74,8 +74,10 @@ class Worker:
         self._memory = Memory(settings.memory_bytes)
         self._positions = Positions(leases, clock, observe)
         self._running: dict[SubscriptionId, Running] = {}
-        self._by_property: dict[str, list[Feed]] = {}
+        self._by_property: dict[str, dict[SubscriptionId, Feed]] = {}
+        self._routes: dict[str, tuple[Feed, ...]] = {}
         self._bell = asyncio.Event()
+        self._changed: set[SubscriptionId] | None = None
         self._lease_until = float("-inf")
         self._tail_ready = asyncio.Event()
 
@@ -88,8 +90,12 @@ class Worker:
         """Whether leases are being renewed and the tail runs."""
         return self._clock.monotonic() < self._lease_until and self._tail_ready.is_set()
 
-    def changed(self) -> None:
-        """Say that subscriptions may be different now."""
+    def changed(self, subscription_id: str = "") -> None:
+        """Say that a subscription may be different or free now, or, without its id, that any may."""
+        if not subscription_id:
+            self._changed = None
+        elif self._changed is not None:
+            self._changed.add(SubscriptionId(subscription_id))
         self._bell.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -122,9 +128,16 @@ class Worker:
                 self._offer(message)
 
     def _offer(self, message: Message) -> None:
-        for feed in self._by_property.get(subject_property(message.subject), ()):
-            if feed.matches(message.subject):
-                feed.offer(message)
+        for feed in self._feeds_of(message.subject):
+            feed.offer(message)
+
+    def _feeds_of(self, subject: str) -> Sequence[Feed]:
+        """The feeds that want a subject; kept until subscriptions change, for a few subjects bring most messages."""
+        found = self._routes.get(subject)
+        if found is None:
+            feeds = self._by_property.get(subject_property(subject), {})
+            found = self._routes[subject] = tuple(feed for feed in feeds.values() if feed.matches(subject))
+        return found
 
     async def _run_leases(self, stop: asyncio.Event, carriers: asyncio.TaskGroup) -> None:
         """Keep the leases alive, and carry what this worker owns."""
@@ -143,8 +156,14 @@ class Worker:
             await self._leases.heartbeat(self.id, self._settings.lease_s)
             was_cut = started >= self._lease_until
             self._lease_until = started + self._settings.lease_s
+            changed = None if was_cut else self._changed
             if first or was_cut:
-                self._follow_changes(await self._leases.owned(self.id), carriers)
+                self._changed = set()
+                try:
+                    self._follow_changes(await self._leases.owned(self.id, changed), changed, carriers)
+                except StoreError:
+                    self._changed = None
+                    raise
             for lease in await self._leases.claim(self.id, len(self._running)):
                 self._start(lease, carriers)
             surplus = len(self._running) - await self._leases.fair_share()
@@ -158,11 +177,18 @@ class Worker:
         live = sum(1 for running in self._running.values() if running.carrier.feed.live)
         self._observe(SubscriptionsOwned(owned=len(self._running), behind=len(self._running) - live))
 
-    def _follow_changes(self, owned: Sequence[Lease], carriers: asyncio.TaskGroup) -> None:
-        """Stop what is no longer ours or no longer active, restart what is configured otherwise, start what is ours."""
+    def _follow_changes(
+        self, owned: Sequence[Lease], changed: Collection[SubscriptionId] | None, carriers: asyncio.TaskGroup
+    ) -> None:
+        """Stop what is no longer ours or no longer active, restart what is configured otherwise, start what is ours.
+
+        Shape: owned are those of the changed ones that are ours, or of all where changed is None.
+        """
         current = {lease.subscription.id: lease for lease in owned}
-        for subscription_id, running in list(self._running.items()):
-            lease = current.get(subscription_id)
+        for subscription_id in list(self._running if changed is None else changed):
+            running, lease = self._running.get(subscription_id), current.get(subscription_id)
+            if running is None:
+                continue
             if lease is None or lease.replay or lease.subscription != running.carrier.lease.subscription:
                 running.carrier.halt()
             elif lease.redrive:
@@ -203,7 +229,8 @@ class Worker:
             self._observe,
             lambda: self._clock.monotonic() < self._lease_until,
         )
-        self._by_property.setdefault(_property_word(subscription.property_id), []).append(feed)
+        self._by_property.setdefault(_property_word(subscription.property_id), {})[subscription.id] = feed
+        self._routes.clear()
         task = carriers.create_task(self._carry(carrier), name=f"carry {subscription.id}")
         self._running[subscription.id] = Running(carrier, task)
         self._observe(
@@ -223,7 +250,8 @@ class Worker:
             self._observe(StageStopped(stage=f"subscription {lease.subscription.id}", error=reason))
             await self._clock.sleep(CRASH_PAUSE_S)
         finally:
-            self._by_property[_property_word(lease.subscription.property_id)].remove(carrier.feed)
+            del self._by_property[_property_word(lease.subscription.property_id)][lease.subscription.id]
+            self._routes.clear()
             del self._running[lease.subscription.id]
         self._observe(LeaseEnded(subscription=lease.subscription.id, fence=lease.fence, reason=reason))
         try:

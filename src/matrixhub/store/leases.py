@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from matrixhub.model.delivery import ParkedItem
@@ -20,6 +20,9 @@ from matrixhub.store.dedicated import DedicatedConnection
 from matrixhub.store.parked import parked_from_row
 from matrixhub.store.pool import Database, store_errors
 from matrixhub.store.subscriptions import SQL, SUBSCRIPTION_CHANNEL, Codec, overview_from_row
+
+RELEASED = "released"
+"""Notified in place of an id: no subscription is configured otherwise, but some are free."""
 
 CLAIM_MAX = 5_000
 """Most subscriptions taken over in one transaction."""
@@ -56,10 +59,14 @@ class PostgresLeases:
             rows = await connection.fetch(SQL["show_all"], [row["subscription_id"] for row in taken]) if taken else []
         return [self._lease(row) for row in rows]
 
-    async def owned(self, worker: WorkerId) -> Sequence[Lease]:
+    async def owned(self, worker: WorkerId, among: Collection[SubscriptionId] | None = None) -> Sequence[Lease]:
         """What the worker owns. See `Leases.owned`."""
         async with self._database.connection() as connection:
-            return [self._lease(row) for row in await connection.fetch(SQL["owned"], worker)]
+            if among is None:
+                rows = await connection.fetch(SQL["owned"], worker)
+            else:
+                rows = await connection.fetch(SQL["owned_among"], worker, list(among))
+        return [self._lease(row) for row in rows]
 
     async def fair_share(self) -> int:
         """What a worker should own at most. See `Leases.fair_share`."""
@@ -70,14 +77,14 @@ class PostgresLeases:
         """Give subscriptions back. See `Leases.release`."""
         async with self._database.transaction() as connection:
             await connection.execute(SQL["release"], worker, list(subscriptions))
-            await connection.execute("select pg_notify($1, '')", SUBSCRIPTION_CHANNEL)
+            await connection.execute("select pg_notify($1, $2)", SUBSCRIPTION_CHANNEL, RELEASED)
 
     async def retire(self, worker: WorkerId) -> None:
         """Give everything back. See `Leases.retire`."""
         async with self._database.transaction() as connection:
             await connection.execute(SQL["release_all"], worker)
             await connection.execute(SQL["forget_worker"], worker)
-            await connection.execute("select pg_notify($1, '')", SUBSCRIPTION_CHANNEL)
+            await connection.execute("select pg_notify($1, $2)", SUBSCRIPTION_CHANNEL, RELEASED)
 
     async def advance(self, steps: Sequence[Advance]) -> frozenset[SubscriptionId]:
         """Save steps in one transaction, on disk when it returns. See `Leases.advance`."""

@@ -147,9 +147,9 @@ def migration_files() -> list[tuple[str, str]]:
 
 
 async def listen(
-    database: Database, channel: str, heard: Callable[[], None], stop: asyncio.Event, observe: Observe
+    database: Database, channel: str, heard: Callable[[str], None], stop: asyncio.Event, observe: Observe
 ) -> None:
-    """Call `heard` after every notification, and after every (re)connection because some may have been missed."""
+    """Call `heard` with the text of every notification, and with '' at every (re)connection, when some may be missed."""
     while not stop.is_set():
         try:
             with store_errors():
@@ -157,8 +157,8 @@ async def listen(
                 try:
                     lost = asyncio.Event()
                     connection.add_termination_listener(lambda _c, lost=lost: lost.set())
-                    await connection.add_listener(channel, lambda *_: heard())
-                    heard()
+                    await connection.add_listener(channel, lambda *heard_of: heard(str(heard_of[3])))
+                    heard("")
                     await _first(stop, lost)
                 finally:
                     await connection.close(timeout=2)

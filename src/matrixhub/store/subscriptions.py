@@ -31,7 +31,8 @@ from matrixhub.store.sites import require_property
 from matrixhub.store.sql import load_statements
 
 SUBSCRIPTION_CHANNEL = "matrixhub_subscriptions"
-"""Notified whenever a subscription is created, changed or released, so that workers look again."""
+"""Notified whenever a subscription is created, changed or released, so that workers look again; the text is its id, or
+'' where any may have changed."""
 
 SQL = load_statements("subscriptions.sql")
 

@@ -91,6 +91,9 @@ select * from subscription_overviews where id = any($1);
 -- name: owned
 select * from subscription_overviews where owner = $1 and state = 'active';
 
+-- name: owned_among
+select * from subscription_overviews where id = any($2) and owner = $1 and state = 'active';
+
 -- name: release
 update subscription_progress set owner = null where owner = $1 and subscription_id = any($2);
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from matrixhub.model.delivery import Attempt, ParkedItem
@@ -106,13 +106,15 @@ class MemoryLeases:
                 taken.append(self.leases[subscription_id])
         return taken
 
-    async def owned(self, worker: WorkerId) -> Sequence[Lease]:
+    async def owned(self, worker: WorkerId, among: Collection[SubscriptionId] | None = None) -> Sequence[Lease]:
         """What the worker owns. See `Leases.owned`."""
         self._require_up()
         return [
             lease
             for subscription_id, lease in self.leases.items()
-            if self.owners[subscription_id] == worker and lease.subscription.state == "active"
+            if self.owners[subscription_id] == worker
+            and lease.subscription.state == "active"
+            and (among is None or subscription_id in among)
         ]
 
     async def fair_share(self) -> int:
