@@ -149,7 +149,7 @@ def migration_files() -> list[tuple[str, str]]:
 async def listen(
     database: Database, channel: str, heard: Callable[[str], None], stop: asyncio.Event, observe: Observe
 ) -> None:
-    """Call `heard` with the text of every notification, and with '' at every (re)connection, when some may be missed."""
+    """Call `heard` with the text of every notification, and with '' at every (re)connection, as some may be missed."""
     while not stop.is_set():
         try:
             with store_errors():
