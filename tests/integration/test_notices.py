@@ -579,17 +579,24 @@ async def test_a_notice_that_is_refused_is_tried_again(
     assert (await stored(database, subscription))[0].last_error == ""
 
 
-async def test_retry_after_is_obeyed(
-    database: Database, bus: MemoryBus, clock: FakeClock, channel: Channel, facts: list[Fact]
+@pytest.mark.parametrize("asked_s,waits_s", [(1.0, 5.0), (7200.0, 7200.0), (10 * DAY_S, DAY_S)])
+async def test_retry_after_is_obeyed_up_to_the_last_attempt(
+    database: Database,
+    bus: MemoryBus,
+    clock: FakeClock,
+    channel: Channel,
+    facts: list[Fact],
+    asked_s: float,
+    waits_s: float,
 ) -> None:
     subscription = await subscribe(database, webhook(channel))
     await fail(database, subscription)
     scripted = ScriptedSender()
-    scripted.script = [DestinationRefused("HTTP 429", http_status=429, retry_after_s=7200.0)]
+    scripted.script = [DestinationRefused("HTTP 429", http_status=429, retry_after_s=asked_s)]
     slow = stage(database, bus, scripted, clock, facts)
     await slow.watch_once()
     await slow.deliver_once()
-    assert (await stored(database, subscription))[0].next_at == NOW + timedelta(hours=2)
+    assert (await stored(database, subscription))[0].next_at == NOW + timedelta(seconds=waits_s)
 
 
 async def test_a_webhook_that_is_away_gets_the_notice_when_it_is_back(

@@ -262,12 +262,13 @@ class Notices:
     async def _failed(self, stored: StoredNotice, error: MatrixHubError, reason: str) -> None:
         notice, now = stored.notice, self._now()
         delay_s = retry_delay_s(stored.attempts, RETRY_SCHEDULE_S, spread=0.0)
-        if isinstance(error, DestinationRefused | TokenFault):
-            delay_s = max(delay_s, error.retry_after_s or 0.0)
-        next_at = now + timedelta(seconds=delay_s)
-        if (next_at - notice.at).total_seconds() > GIVE_UP_S:
+        left_s = GIVE_UP_S - (now - notice.at).total_seconds()
+        if delay_s > left_s:
             await self._give_up(stored, error.code, reason)
             return
+        if isinstance(error, DestinationRefused | TokenFault) and error.retry_after_s is not None:
+            delay_s = min(max(delay_s, error.retry_after_s), left_s)
+        next_at = now + timedelta(seconds=delay_s)
         await self._store.settle_failed(stored, next_at, reason)
         self._observe(
             NoticeFailed(

@@ -37,6 +37,7 @@ EXPIRING_EVERY_SHARE = 0.1
 TYPE_PREFIX = "matrixhub.subscription."
 REASON_MAX = 300
 _SECRET_MIN = 4
+_READ_MAX = 2_000
 _HIDDEN = "…"
 
 
@@ -230,8 +231,17 @@ def safe_text(text: str, secrets: Iterable[str] = ()) -> str:
     'https://example.test/in?… … no'
     """
     for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
+        text = _without_beginning(text.replace(secret, _HIDDEN), secret)
+    text = text[:_READ_MAX]
     text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     for pattern, instead in _CREDENTIALS:
         text = pattern.sub(instead, text)
     return text if len(text) <= REASON_MAX else text[: REASON_MAX - 1] + _HIDDEN
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """The text without the beginning of the secret at its end, where someone cut it before us."""
+    for length in range(min(len(secret) - 1, len(text)), _SECRET_MIN - 1, -1):
+        if text.endswith(secret[:length]):
+            return text[:-length] + _HIDDEN
+    return text
