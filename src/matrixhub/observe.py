@@ -292,6 +292,45 @@ class PositionsSaved(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NoticeSent(Fact):
+    """A notice about a subscription was taken by its channel."""
+
+    notice: str
+    subscription: str
+    kind: str
+    http_status: int
+    attempt: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoticeFailed(Fact):
+    """A notice about a subscription was not taken by its channel; it is sent again."""
+
+    level: ClassVar[Level] = "warning"
+    notice: str
+    subscription: str
+    kind: str
+    attempt: int
+    code: str
+    error: str
+    retry_in_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoticeGivenUp(Fact):
+    """A notice about a subscription could not be sent and is not tried again."""
+
+    level: ClassVar[Level] = "error"
+    notice: str
+    subscription: str
+    kind: str
+    attempt: int
+    code: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoreFailed(Fact):
     """PostgreSQL did not answer; the step is tried again."""
 
@@ -347,6 +386,7 @@ class Metrics:
         self.store_failures = counter("store_failures", "Steps that PostgreSQL did not answer, by step.", "step")
         self.publish_repeats = counter("publish_repeats", "Rounds of messages sent to the stream again.")
         self.disconnects = counter("bus_disconnects", "Times the connection to NATS broke.")
+        self.notices = counter("notices", "Attempts to send notices, by result.", "result")
         self.owned = Gauge(
             "matrixhub_subscriptions_owned", "Subscriptions this worker delivers.", registry=self.registry
         )
@@ -384,6 +424,12 @@ class Metrics:
             case PositionsSaved():
                 self.positions.inc(fact.subscriptions)
                 self.positions_time.observe(fact.seconds)
+            case NoticeSent():
+                self.notices.labels("sent").inc()
+            case NoticeFailed():
+                self.notices.labels("failed").inc()
+            case NoticeGivenUp():
+                self.notices.labels("given_up").inc()
             case EngineDied():
                 self.engine_deaths.labels(fact.engine).inc()
             case StoreFailed():

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem
@@ -183,7 +183,10 @@ class Leases(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """A request ready to be sent; every attempt sends these very bytes and this id."""
+    """A request ready to be sent; every attempt sends these very bytes and this id.
+
+    A notice holds no readings: it goes the same way, but is no attempt of a subscription.
+    """
 
     subscription: Subscription
     request_id: str
@@ -191,7 +194,7 @@ class Push:
     items: int
     content_type: str = "application/json; charset=utf-8"
     content_encoding: str = ""
-    kind: AttemptKind = "push"
+    kind: AttemptKind | Literal["notice"] = "push"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

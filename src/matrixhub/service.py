@@ -18,6 +18,7 @@ from matrixhub.bus import NatsBus, StreamSettings, open_bus
 from matrixhub.config import Settings, listen_address, policy_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.destinations.https import Timeouts, open_https_sender
+from matrixhub.deliveries.notices import Notices
 from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
 from matrixhub.ingest import Acceptor, IngestApp, Registry
 from matrixhub.ingest.normalise import TimeRules
@@ -28,9 +29,11 @@ from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
+from matrixhub.ports import Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.keys import digest, keep_local_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
+from matrixhub.store.notices import NoticeStore
 from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
@@ -203,9 +206,8 @@ async def _run_roles(
             )
             allowed = Allowance.of(settings.deliveries.egress_allow)
             sender = await resources.enter_async_context(open_https_sender(timeouts, allowed))
-            leases = PostgresLeases(
-                database, Codec(sealer=Sealer(endpoints.master_key), policy=policy_defaults(settings)), observe
-            )
+            codec = Codec(sealer=Sealer(endpoints.master_key), policy=policy_defaults(settings))
+            leases = PostgresLeases(database, codec, observe)
             resources.push_async_callback(leases.close)
             worker = Worker(
                 worker_id,
@@ -219,6 +221,7 @@ async def _run_roles(
             checks["deliveries"] = _as_check(worker.healthy)
             stages.append(("deliveries", worker.run))
             stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
+            _add_notices(settings, database, codec, bus, sender, observe, stages)
         stages.append(("http", partial(_serve_http, http, checks, metrics, ingest, http_done)))
         info = HubInfo(url=http.url, roles=roles, seconds=time.perf_counter() - began)
         observe(HubStarted(version=__version__, roles=" ".join(roles), url=info.url, seconds=round(info.seconds, 3)))
@@ -298,6 +301,27 @@ async def _add_ingest(
         follow = partial(acceptor.follow_others, bus, bounds.last_seq + 1)
         stages.append(("follow other ingests", partial(until_stopped, follow)))
     return IngestApp(acceptor, registry, limits, observe)
+
+
+def _add_notices(
+    settings: Settings,
+    database: Database,
+    codec: Codec,
+    bus: NatsBus,
+    sender: Sender,
+    observe: Observe,
+    stages: list[Stage],
+) -> None:
+    """What tells a second channel how subscriptions fare."""
+    notices = Notices(
+        NoticeStore(database, codec),
+        bus,
+        sender,
+        SystemClock(),
+        observe,
+        retention_pending_s=settings.streams.retention_pending_s,
+    )
+    stages.append(("notices", notices.run))
 
 
 def _listener(

@@ -95,7 +95,7 @@ async def test_every_statement_is_valid_in_the_schema(fresh: str) -> None:
     async with open_database(fresh, connections_max=2) as database:
         await migrate(database, ignore)
         async with database.connection() as connection:
-            for file in ("keys.sql", "sites.sql", "subscriptions.sql"):
+            for file in ("keys.sql", "notices.sql", "sites.sql", "subscriptions.sql"):
                 for name, statement in load_statements(file).items():
                     assert await connection.prepare(statement), name
 

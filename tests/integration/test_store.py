@@ -66,6 +66,7 @@ TABLES = (
     "parked",
     "replays",
     "tokens",
+    "notices",
 )
 
 ONE, TWO, THREE = WorkerId("wrk_1"), WorkerId("wrk_2"), WorkerId("wrk_3")

@@ -15,6 +15,9 @@ from matrixhub.observe import (
     Fact,
     MessagesStored,
     Metrics,
+    NoticeFailed,
+    NoticeGivenUp,
+    NoticeSent,
     ReadingRefused,
     Reporter,
     RequestIngested,
@@ -100,6 +103,11 @@ def test_facts_are_counted() -> None:
         StoreFailed(step="renew leases", error="e"),
         BusDisconnected(),
         SubscriptionsOwned(owned=4, behind=1),
+        NoticeSent(notice="n", subscription="s", kind="failing", http_status=204, attempt=1, seconds=0.1),
+        NoticeFailed(
+            notice="n", subscription="s", kind="failing", attempt=1, code="MH-D002", error="e", retry_in_s=5.0
+        ),
+        NoticeGivenUp(notice="n", subscription="s", kind="failing", attempt=9, code="MH-D002", error="e"),
     ):
         metrics.count(fact)
     found = values(metrics)
@@ -114,6 +122,7 @@ def test_facts_are_counted() -> None:
     assert found['matrixhub_delivery_attempts_total{result="failed"}'] == 1
     assert found['matrixhub_store_failures_total{step="renew leases"}'] == 1
     assert found["matrixhub_bus_disconnects_total"] == 1
+    assert [found[f'matrixhub_notices_total{{result="{r}"}}'] for r in ("sent", "failed", "given_up")] == [1, 1, 1]
     assert (found["matrixhub_subscriptions_owned"], found["matrixhub_subscriptions_behind"]) == (4, 1)
 
 

@@ -128,6 +128,7 @@ async def delete_subscription(database: Database, property_id: PropertyId, subsc
             raise NotFound(f"property {property_id} has no subscription {subscription_id}")
         await connection.execute(SQL["delete_attempts"], subscription_id)
         await connection.execute(SQL["delete_parked"], subscription_id)
+        await connection.execute(SQL["delete_notices"], subscription_id)
         await connection.execute("select pg_notify($1, $2)", SUBSCRIPTION_CHANNEL, subscription_id)
 
 

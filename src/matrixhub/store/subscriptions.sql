@@ -28,6 +28,9 @@ delete from attempts where subscription_id = $1;
 -- name: delete_parked
 delete from parked where subscription_id = $1;
 
+-- name: delete_notices
+delete from notices where subscription_id = $1;
+
 -- name: list
 select * from subscription_overviews where property_id = $1 order by created_at, id;
 
@@ -157,7 +160,7 @@ with added as (
     $8::text[], $9::integer[], $10::text[])
   returning subscription_id
 )
-update subscription_progress p set parked = p.parked + a.n
+update subscription_progress p set parked = p.parked + a.n, parked_untold = p.parked_untold + a.n
 from (select subscription_id, count(*) as n from added group by 1) a where p.subscription_id = a.subscription_id;
 
 -- Parked readings that retention took meanwhile stay expired.
