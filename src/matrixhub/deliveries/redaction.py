@@ -53,15 +53,19 @@ def hide(text: str, spellings: Iterable[str]) -> str:
     >>> hide("got Bearer s3cret-token-1, or s3cret-to", spellings_of(["s3cret-token-1"]))
     'got Bearer [hidden], or [hidden]'
     """
+    spellings = tuple(spellings)
     for spelling in spellings:
         if len(spelling) < SHORT:
             text = re.sub(rf"(?<!\w){re.escape(spelling)}(?!\w)", HIDDEN, text)
-        elif spelling[:SHORT] in text:
-            text = _hide_one(text, spelling)
+        else:
+            text = text.replace(spelling, HIDDEN)
+    for spelling in spellings:
+        if len(spelling) >= SHORT and spelling[:SHORT] in text:
+            text = _hide_beginnings(text, spelling)
     return text
 
 
-def _hide_one(text: str, spelling: str) -> str:
+def _hide_beginnings(text: str, spelling: str) -> str:
     head, parts, since = spelling[:BEGINNING], [], 0
     while (at := text.find(head, since)) >= 0:
         end = at + len(head)
@@ -71,8 +75,7 @@ def _hide_one(text: str, spelling: str) -> str:
             end += 1
         parts += [text[since:at], HIDDEN]
         since = end
-    parts.append(text[since:])
-    text = "".join(parts)
+    text = "".join((*parts, text[since:]))
     # A text that was cut off may end within a secret.
     for length in range(min(BEGINNING, len(spelling)) - 1, SHORT - 1, -1):
         if text.endswith(spelling[:length]):
