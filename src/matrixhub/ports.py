@@ -211,7 +211,11 @@ class Sender(Protocol):
     """Carries a push to its destination."""
 
     async def send(self, push: Push) -> Sent:
-        """One attempt. Raises DestinationUnreachable, DestinationRefused, EgressRefused, or TokenFault before it."""
+        """One attempt. Raises DestinationUnreachable, DestinationRefused, EgressRefused, or TokenFault.
+
+        A TokenFault says that the destination was not asked, or answered 401 to a token that cannot be renewed now: it
+        is not to be charged with it. ReauthorisationNeeded is one that only a person can mend.
+        """
         ...
 
 

@@ -409,7 +409,7 @@ async def test_a_refresh_token_that_is_no_longer_good_asks_for_a_new_one(
 
 
 async def test_nothing_is_sent_with_a_token_that_could_not_be_saved_and_none_is_lost(
-    sender: HttpsSender, server: TokenServer, tokens: MemoryTokens
+    sender: HttpsSender, server: TokenServer, tokens: MemoryTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with receiving(server) as receiver:
         push = push_to(receiver.url, refresh_token(server))
@@ -421,7 +421,7 @@ async def test_nothing_is_sent_with_a_token_that_could_not_be_saved_and_none_is_
             tokens.down = True
             return answer(*asked)
 
-        server.issuer.answer = and_the_database_goes_away  # type: ignore[method-assign]
+        monkeypatch.setattr(server.issuer, "answer", and_the_database_goes_away)
         with pytest.raises(TokenFault, match="cannot be read or saved"):
             await sender.send(push)
         assert [request.status for request in receiver.requests] == [204, 401]
@@ -450,7 +450,7 @@ async def test_a_private_ca_is_trusted_for_the_token_url_too(sender: HttpsSender
 
 
 async def test_a_push_that_is_given_up_leaves_the_renewal_to_end(
-    sender: HttpsSender, server: TokenServer, tokens: MemoryTokens
+    sender: HttpsSender, server: TokenServer, tokens: MemoryTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with receiving(server) as receiver:
         auth = refresh_token(server)
@@ -461,7 +461,7 @@ async def test_a_push_that_is_given_up_leaves_the_renewal_to_end(
             asked.set()
             return answer(*parts)
 
-        server.issuer.answer = and_tell  # type: ignore[method-assign]
+        monkeypatch.setattr(server.issuer, "answer", and_tell)
         sending = asyncio.create_task(sender.send(push))
         await asked.wait()
         sending.cancel()

@@ -17,7 +17,7 @@ import msgspec
 
 from matrixhub.model.destination import Auth
 from matrixhub.model.errors import LeaseLost, StoreError
-from matrixhub.model.ids import new_id
+from matrixhub.model.ids import SubscriptionId, new_id
 from matrixhub.model.secret import Secret
 from matrixhub.model.subscription import Subscription
 from matrixhub.ports import Token
@@ -29,7 +29,7 @@ RENEWAL_SLACK_S = 10.0
 """So much longer than the token call may take, the right to renew is held."""
 
 _VERSION_BYTES = 8
-_WAIT_MIN_S, _WAIT_MAX_S, _WAIT_GROWTH = 0.01, 0.25, 1.6
+_WAIT_MIN_S, _WAIT_MAX_S, _WAIT_GROWTH = 0.025, 0.25, 1.6
 
 SQL = load_statements("tokens.sql")
 
@@ -64,6 +64,7 @@ class PostgresTokens:
         self._lock = asyncio.Lock()
         self._sealer = sealer
         self._slack_s = slack_s
+        self._owed: dict[SubscriptionId, str] = {}
 
     async def close(self) -> None:
         """Close the connection."""
@@ -86,9 +87,9 @@ class PostgresTokens:
             yield renewal
         finally:
             if renewal.mine and not renewal.saved:
-                # Where that cannot be said now, the right lapses.
+                # Where that cannot be said now, it is said before the next renewal, or else the right lapses.
                 with contextlib.suppress(StoreError):
-                    await self._row("give_back", subscription.id, holder)
+                    await self._give_back(subscription.id, holder)
 
     async def save(
         self, renewal: PostgresRenewal, access_token: Secret, expires_at_ms: int, refresh_token: Secret | None
@@ -114,6 +115,8 @@ class PostgresTokens:
         config = config_digest(subscription, self._sealer)
         lease_s = subscription.policy.total_timeout_s + self._slack_s
         wait_s = _WAIT_MIN_S
+        if subscription.id in self._owed:
+            await self._give_back(subscription.id, self._owed[subscription.id])
         try:
             async with asyncio.timeout(2 * lease_s):
                 while True:
@@ -133,6 +136,11 @@ class PostgresTokens:
                     wait_s = min(wait_s * _WAIT_GROWTH, _WAIT_MAX_S)
         except TimeoutError as error:
             raise StoreError(f"{subscription.id}: other workers do not come to an end of renewing its token") from error
+
+    async def _give_back(self, subscription_id: SubscriptionId, holder: str) -> None:
+        self._owed[subscription_id] = holder
+        await self._row("give_back", subscription_id, holder)
+        self._owed.pop(subscription_id, None)
 
     async def _require(self, subscription: Subscription) -> None:
         if await self._row("state", subscription.id) is None:

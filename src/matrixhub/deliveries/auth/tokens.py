@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matrixhub.deliveries.auth.oauth2 import Granted
 from matrixhub.model.destination import RefreshToken, TokenAuth
@@ -72,8 +72,11 @@ class Tokens:
         """
         refused_version = refused.version if refused else 0
         token = self.at_hand(subscription, auth)
-        if token is not None and token.version != refused_version:
-            return token
+        if token is not None:
+            if token.version != refused_version:
+                return token
+            # It is not used again, though a new one may not be had at once.
+            self._held[subscription.id] = _Held(auth, replace(token, expires_at_ms=0))
         token = await asyncio.shield(self._renewal(subscription, auth, refused_version))
         if token.version == refused_version:  # it was another push that asked, who did not know yet
             token = await asyncio.shield(self._renewal(subscription, auth, refused_version))

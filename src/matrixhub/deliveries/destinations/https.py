@@ -286,7 +286,9 @@ def route_headers(destination: Destination) -> dict[str, str]:
     >>> route_headers(Destination(url="https://example.test/", auth=auth))["Authorization"]
     'Basic ZGVtby11c2VyOmQzbW8gcGFzcw=='
     """
-    headers = {**_BASE_HEADERS, **{header.name: header.value.reveal() for header in destination.headers}}
+    own = {header.name: header.value.reveal() for header in destination.headers}
+    named = {name.lower() for name in own}
+    headers = {name: value for name, value in _BASE_HEADERS.items() if name.lower() not in named} | own
     if destination.kind == "azure_event_hub":
         headers["Content-Type"] = azure.CONTENT_TYPES[destination.framing]
     if isinstance(destination.auth, BasicAuth):
