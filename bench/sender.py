@@ -9,9 +9,10 @@ import uvloop
 
 from bench.child import serve
 from bench.readings import Source, push_items
-from matrixhub.deliveries.destinations.https import Timeouts, open_https_sender
+from matrixhub.deliveries.destinations.https import open_https_sender
 from matrixhub.deliveries.formats import contract_array
 from matrixhub.deliveries.plan import cut_batch, open_message
+from matrixhub.lifecycle import SystemClock
 from matrixhub.model.destination import Destination
 from matrixhub.model.egress import Allowance
 from matrixhub.model.ids import stable_uuid
@@ -19,6 +20,7 @@ from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Position
 from matrixhub.ports import Message
 from matrixhub.testing.samples import sample_push
+from matrixhub.testing.tokens import MemoryTokens
 
 LOOPBACK = Allowance.of(["127.0.0.0/8", "::1/128"])
 
@@ -38,7 +40,7 @@ class BareSender:
     async def send(self, url: str, ca_pem: str) -> dict[str, Any]:
         """Push one after the other."""
         destination = Destination(url=url, ca_pem=ca_pem)
-        async with open_https_sender(Timeouts(connect_s=5, total_s=15), LOOPBACK) as sender:
+        async with open_https_sender(LOOPBACK, MemoryTokens(), SystemClock()) as sender:
             began_ns = time.monotonic_ns()
             for number, body in enumerate(self._bodies):
                 await sender.send(sample_push(destination, body, request_id=stable_uuid(str(began_ns), str(number))))

@@ -214,7 +214,11 @@ class Sender(Protocol):
     """Carries a push to its destination."""
 
     async def send(self, push: Push) -> Sent:
-        """One attempt. Raises DestinationUnreachable, DestinationRefused, EgressRefused, or TokenFault before it."""
+        """One attempt. Raises DestinationUnreachable, DestinationRefused, EgressRefused, or TokenFault.
+
+        A TokenFault says that the destination was not asked, or answered 401 to a token that cannot be renewed now: it
+        is not to be charged with it. ReauthorisationNeeded is one that only a person can mend.
+        """
         ...
 
 
@@ -232,28 +236,44 @@ class Token:
 
 
 class TokenStore(Protocol):
-    """The access tokens of subscriptions, shared by all workers and kept in PostgreSQL, sealed."""
+    """The access tokens of subscriptions, shared by all workers and kept in PostgreSQL, sealed.
+
+    A token belongs to the authentication as it was configured when it was granted: once that is configured anew, there
+    is none, and a worker that still has the configuration before it may neither renew nor save.
+    """
 
     async def current(self, subscription: Subscription) -> Token | None:
-        """The token in force, however old, unless the authentication was configured anew since. Raises StoreError."""
+        """The token in force, however old. Raises StoreError."""
         ...
 
     def renewing(self, subscription: Subscription, seen_version: int) -> AbstractAsyncContextManager[Renewal]:
-        """The right to renew, held by one caller among all workers; others wait until it is given back.
+        """The right to renew the token of the version seen (0: none), held by one caller among all workers.
 
-        Raises StoreError.
+        Whoever does not get it waits until another has renewed, which is told with `mine` False, or until the right is
+        free, because its holder has given it back or has not been heard of for as long as a renewal may take.
+        Raises StoreError, or LeaseLost if the authentication was configured anew or the subscription is gone.
         """
         ...
 
 
 class Renewal(Protocol):
-    """The right to renew one token."""
+    """The right to renew one token, or what another has made of it."""
 
     token: Token | None
-    """The token as it is now that the right is held; where its version is not the one seen, another has renewed it."""
+    """The token as it is now."""
 
-    async def save(self, token: Token) -> None:
-        """Keep a new token, before it is used. Raises StoreError, or LeaseLost if the right was held for too long."""
+    mine: bool
+    """Whether the right is held; else `token` is newer than the one seen."""
+
+    lapsed: bool
+    """Whether the right was taken from a holder who did not give it back, and who may have renewed without saving."""
+
+    async def save(self, access_token: Secret, expires_at_ms: int, refresh_token: Secret | None) -> Token:
+        """Keep a new token, before it is used; the right is given back with it.
+
+        It may be saved even after the right has lapsed, as long as nobody else has saved one: what a token server has
+        granted must not be lost. Raises StoreError, or LeaseLost if another has saved one.
+        """
         ...
 
 

@@ -17,7 +17,7 @@ from matrixhub.api import Checks, HttpServer, make_app
 from matrixhub.bus import NatsBus, StreamSettings, open_bus
 from matrixhub.config import Settings, listen_address, policy_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
-from matrixhub.deliveries.destinations.https import Timeouts, open_https_sender
+from matrixhub.deliveries.destinations.https import open_https_sender
 from matrixhub.deliveries.notices import Notices
 from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
 from matrixhub.ingest import Acceptor, IngestApp, Registry
@@ -38,6 +38,7 @@ from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
+from matrixhub.store.tokens import PostgresTokens
 
 Role = Literal["ingest", "deliveries"]
 ROLES: tuple[Role, ...] = ("ingest", "deliveries")
@@ -201,12 +202,12 @@ async def _run_roles(
         if "ingest" in roles:
             ingest = await _add_ingest(settings, database, bus, observe, stages, http_done, alone=engines is not None)
         if "deliveries" in roles:
-            timeouts = Timeouts(
-                connect_s=settings.deliveries.connect_timeout_s, total_s=settings.deliveries.total_timeout_s
-            )
+            sealer = Sealer(endpoints.master_key)
+            tokens = PostgresTokens(endpoints.postgres_dsn, sealer)
+            resources.push_async_callback(tokens.close)
             allowed = Allowance.of(settings.deliveries.egress_allow)
-            sender = await resources.enter_async_context(open_https_sender(timeouts, allowed))
-            codec = Codec(sealer=Sealer(endpoints.master_key), policy=policy_defaults(settings))
+            sender = await resources.enter_async_context(open_https_sender(allowed, tokens, SystemClock()))
+            codec = Codec(sealer=sealer, policy=policy_defaults(settings))
             leases = PostgresLeases(database, codec, observe)
             resources.push_async_callback(leases.close)
             worker = Worker(

@@ -19,9 +19,10 @@ import pytest_asyncio
 from aiohttp import web
 
 from matrixhub.config import load_settings
-from matrixhub.deliveries.destinations.https import Timeouts, open_https_sender
+from matrixhub.deliveries.destinations.https import open_https_sender
 from matrixhub.deliveries.notices import GIVE_UP_S, HIDDEN_S, IN_FLIGHT_EACH_MAX, KEPT_S, Notices
 from matrixhub.engines import DataDirectory, open_engines
+from matrixhub.lifecycle import SystemClock
 from matrixhub.model.delivery import Attempt, ParkedItem, time_ordered_id
 from matrixhub.model.destination import BasicAuth, Destination
 from matrixhub.model.egress import Allowance
@@ -53,6 +54,7 @@ from matrixhub.store.subscriptions import (
 from matrixhub.testing.fakes import FakeClock, ScriptedSender, settle
 from matrixhub.testing.memory_bus import MemoryBus
 from matrixhub.testing.tls import LocalAuthority
+from matrixhub.testing.tokens import MemoryTokens
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -173,7 +175,7 @@ class Recording:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def sender() -> AsyncIterator[Recording]:
-    async with open_https_sender(Timeouts(connect_s=5, total_s=15), Allowance.of(())) as found:
+    async with open_https_sender(Allowance.of(()), MemoryTokens(), SystemClock()) as found:
         yield Recording(found)
 
 

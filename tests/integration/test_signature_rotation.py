@@ -10,26 +10,26 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
-from yarl import URL
 
-from matrixhub.deliveries.destinations.https import HttpsSender, Timeouts
+from matrixhub.deliveries.destinations.https import HttpsSender, open_https_sender
 from matrixhub.deliveries.formats import make_body
-from matrixhub.deliveries.signing import new_signing_key, rotated, signature_headers
+from matrixhub.deliveries.signing import new_signing_key, rotated
+from matrixhub.lifecycle import SystemClock
 from matrixhub.model.destination import Destination
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import DestinationRefused
 from matrixhub.model.subscription import Format, SigningKey, Subscription
-from matrixhub.ports import Push, Sent
+from matrixhub.ports import Push
 from matrixhub.testing.samples import sample_subscription
 from matrixhub.testing.tls import LocalAuthority
+from matrixhub.testing.tokens import MemoryTokens
 
 SENDERS = 6
 ROTATIONS = 8
@@ -37,11 +37,14 @@ GRACE_S = 20
 SEED = 20240310
 
 
-class Clock:
-    """Epoch seconds that the test moves on; they stay near the real ones, which the library compares with."""
+class Clock(SystemClock):
+    """Its instant is moved on by the test; it stays near the real one, which the library compares with."""
 
     def __init__(self) -> None:
         self.at_s = int(time.time()) - 120
+
+    def now_ms(self) -> int:
+        return self.at_s * 1000
 
     @property
     def now(self) -> datetime:
@@ -96,36 +99,10 @@ def _verify_v1a(public: str, headers: Any, body: bytes) -> None:
     raise InvalidSignature("no signature of the public key")
 
 
-class SigningSender(HttpsSender):
-    """The sender of the hub, with the headers that sign each attempt at the time of the test."""
-
-    clock: Clock
-
-    async def _attempt(self, session: aiohttp.ClientSession, url: URL, push: Push) -> Sent:
-        return await super()._attempt(
-            cast(aiohttp.ClientSession, _SigningSession(session, push, self.clock)), url, push
-        )
-
-
-class _SigningSession:
-    def __init__(self, session: aiohttp.ClientSession, push: Push, clock: Clock) -> None:
-        self._session, self._push, self._clock = session, push, clock
-
-    def post(self, url: URL, *, headers: dict[str, str], **rest: Any) -> Any:
-        push = self._push
-        signed = signature_headers(
-            push.subscription.signing, push.request_id, self._clock.at_s, push.body, push.content_encoding
-        )
-        encoding = {"Content-Encoding": push.content_encoding} if push.content_encoding else {}
-        return self._session.post(
-            url, headers={**headers, "Content-Type": push.content_type, **encoding, **signed}, **rest
-        )
-
-
 class Load:
     """Pushes that go on all the time, with the keys the subscription has at that moment."""
 
-    def __init__(self, sender: SigningSender, subscription: Subscription) -> None:
+    def __init__(self, sender: HttpsSender, subscription: Subscription) -> None:
         self.subscription = subscription
         self.stop = False
         self._sender = sender
@@ -165,19 +142,20 @@ class Load:
 
 
 @pytest.fixture
-async def sender() -> AsyncIterator[SigningSender]:
-    made = SigningSender(
-        Timeouts(connect_s=5, total_s=15), Allowance.of(["127.0.0.0/8", "::1/128"]), aiohttp.ThreadedResolver()
-    )
-    made.clock = Clock()
-    yield made
-    await made.close()
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def sender(clock: Clock) -> AsyncIterator[HttpsSender]:
+    async with open_https_sender(Allowance.of(["127.0.0.0/8", "::1/128"]), MemoryTokens(), clock) as made:
+        yield made
 
 
 async def test_no_push_is_refused_while_keys_are_rotated_and_the_receiver_changes_over_within_the_grace(
-    sender: SigningSender,
+    sender: HttpsSender, clock: Clock
 ) -> None:
-    dice, clock = random.Random(SEED), sender.clock
+    dice = random.Random(SEED)
     secret, pair = new_signing_key("v1", clock.now), new_signing_key("v1a", clock.now)
     async with VerifyingReceiver(secret, pair) as receiver:
         load = Load(
@@ -221,16 +199,16 @@ async def test_no_push_is_refused_while_keys_are_rotated_and_the_receiver_change
         assert receiver.secret in {key.secret.reveal() for key in load.subscription.signing[:2]}
 
 
-async def test_a_receiver_that_keeps_the_old_key_past_the_grace_refuses(sender: SigningSender) -> None:
-    secret, pair = new_signing_key("v1", sender.clock.now), new_signing_key("v1a", sender.clock.now)
-    keys = rotated((secret, pair), new_signing_key("v1", sender.clock.now), sender.clock.now, GRACE_S)
+async def test_a_receiver_that_keeps_the_old_key_past_the_grace_refuses(sender: HttpsSender, clock: Clock) -> None:
+    secret, pair = new_signing_key("v1", clock.now), new_signing_key("v1a", clock.now)
+    keys = rotated((secret, pair), new_signing_key("v1", clock.now), clock.now, GRACE_S)
     async with VerifyingReceiver(secret, pair) as receiver:
         subscription = sample_subscription(
             destination=Destination(url=receiver.url, ca_pem=receiver.authority.ca_pem), signing=keys
         )
         push = Push(subscription=subscription, request_id="push-1", body=b'["a"]', items=1)
         await sender.send(push)
-        sender.clock.at_s += GRACE_S
+        clock.at_s += GRACE_S
         with pytest.raises(DestinationRefused, match="HTTP 401"):
             await sender.send(push)
         assert receiver.refused == ["WebhookVerificationError: No matching signature found"]

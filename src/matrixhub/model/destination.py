@@ -145,11 +145,12 @@ RESERVED_HEADERS = frozenset(
     {
         *("accept-encoding", "connection", "content-encoding", "content-length", "content-type", "date", "expect"),
         *("host", "keep-alive", "te", "traceparent", "trailer", "transfer-encoding", "upgrade", "user-agent"),
-        *("webhook-id", "webhook-signature", "webhook-timestamp", "x-request-id"),
+        *("webhook-id", "webhook-signature", "webhook-timestamp", "x-request-id", "x-sc-compression-enabled"),
     }
 )
 """What the hub itself says in every push."""
 
+_AWS_HOST = re.compile(r".+\.(?:data\.)?iot(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADERS_MAX = 20
 _HEADER_BYTES_MAX = 8_192
@@ -174,6 +175,8 @@ def check_destination(destination: Destination) -> None:
         raise InvalidValue("an azure_event_hub takes azure_sas, or oauth2_client_credentials (Entra ID)")
     if destination.kind == "aws_iot" and scheme != "aws_sigv4" and destination.client_certificate is None:
         raise InvalidValue("aws_iot takes aws_sigv4, or a client certificate (X.509)")
+    if isinstance(destination.auth, SignatureV4) and not destination.auth.region:
+        aws_region(urlsplit(destination.url).hostname or "")
 
 
 def check_https_url(url: str, what: str) -> None:
@@ -193,6 +196,18 @@ def check_https_url(url: str, what: str) -> None:
         raise InvalidValue(f"{what} holds a user or password; give them as authentication instead")
     if parts.fragment:
         raise InvalidValue(f"{what} has a #fragment, which is never sent")
+
+
+def aws_region(host: str) -> str:
+    """The region in the host name of an endpoint of AWS IoT. Raises: InvalidValue if there is none.
+
+    >>> aws_region("abc123-ats.iot.ap-southeast-1.amazonaws.com")
+    'ap-southeast-1'
+    """
+    found = _AWS_HOST.fullmatch(host.lower())
+    if found is None:
+        raise InvalidValue(f"{host} does not tell its AWS region; name it")
+    return found.group(1)
 
 
 def _check_auth(auth: Auth) -> None:

@@ -18,8 +18,9 @@ from matrixhub.store.pool import COMMAND_TIMEOUT_S, Connection, store_errors
 class DedicatedConnection:
     """Runs one statement at a time; after a fault the next one connects anew. Use it from one task."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, purpose: str = "positions") -> None:
         self._dsn = dsn
+        self._purpose = purpose
         self._connection: Connection | None = None
 
     async def fetch(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
@@ -42,7 +43,7 @@ class DedicatedConnection:
                         self._dsn,
                         timeout=COMMAND_TIMEOUT_S,
                         command_timeout=COMMAND_TIMEOUT_S,
-                        server_settings={"application_name": "matrixhub positions", "timezone": "UTC"},
+                        server_settings={"application_name": f"matrixhub {self._purpose}", "timezone": "UTC"},
                     )
                 yield self._connection
             except BaseException:

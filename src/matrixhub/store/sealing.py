@@ -5,6 +5,7 @@ Source: design decision 9.
 
 from __future__ import annotations
 
+import hmac
 import secrets
 
 from cryptography.exceptions import InvalidTag
@@ -20,7 +21,9 @@ class Sealer:
     """Seals texts for one owner each, so that a sealed text moved to another row cannot be opened."""
 
     def __init__(self, master_key: str) -> None:
-        self._cipher = AESGCM(bytes.fromhex(master_key))
+        key = bytes.fromhex(master_key)
+        self._cipher = AESGCM(key)
+        self._digest_key = hmac.digest(key, b"matrixhub digest", "sha256")
 
     def seal(self, secret: Secret, owner: str) -> bytes:
         """The secret as bytes for the database."""
@@ -38,3 +41,7 @@ class Sealer:
             raise StoreError(
                 f"the secret of {owner} was sealed with another master key (secrets.master_key)"
             ) from error
+
+    def digest(self, secret: Secret) -> bytes:
+        """32 bytes by which equal secrets are known, and which tell nothing without the master key."""
+        return hmac.digest(self._digest_key, secret.reveal().encode(), "sha256")

@@ -40,6 +40,10 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _BODY = msgspec.json.Decoder(list[str])
 
 
+def _read_body(body: bytes) -> list[str]:
+    return _BODY.decode(body)
+
+
 @dataclass(frozen=True, slots=True)
 class Accept:
     """Take the readings and say so with a 2xx."""
@@ -88,6 +92,21 @@ class ResetBeforeAnswer:
 
 Behaviour = Accept | Answer | Hang | CloseMidResponse | ResetBeforeAnswer
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """A request as it came: `target` is path and query as on the wire, `client_name` that of a client certificate."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    client_name: str = ""
+
+
+Verify = Callable[[Facts], Answer | None]
+"""Whether a request may be taken: None, or what it is answered with instead."""
+
 _CUT_ANSWERS = {
     "head": b"HTTP/1.1 204 No Content\r\nDate: ",
     "body": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
@@ -132,6 +151,10 @@ class HttpsReceiver:
         port: int = 0,
         name: str = "",
         basic: tuple[str, str] | None = None,
+        verify: Verify | None = None,
+        client_ca_pem: str = "",
+        content_type: str = "application/json",
+        read_body: Callable[[bytes], list[str]] = _read_body,
         behaviour: Behaviour = Accept(),
         on_items: Callable[[str, Sequence[str]], None] | None = None,
         now_ms: Callable[[], float] = lambda: time.time() * 1000,
@@ -139,7 +162,10 @@ class HttpsReceiver:
         """Not up yet: enter its context.
 
         Shape:  port 0 takes a free one; name is the host name of `url` where it differs from the address listened on;
-                basic is user and password; on_items is called with the request id and readings of every request taken.
+                basic is user and password; verify judges every request, see `testing.verifiers`; with client_ca_pem a
+                client must show a certificate of that authority; read_body gives the readings of a body of the
+                content_type, and raises msgspec.DecodeError; on_items is called with the request id and readings of
+                every request taken.
         """
         self.authority = authority or LocalAuthority()
         self.ledger = Ledger()
@@ -149,12 +175,15 @@ class HttpsReceiver:
         self.violations_total = 0
         self.unauthorised_total = 0
         self._host, self._port, self._name = host, port, name or _reachable(host)
-        self._basic = basic
+        self._basic, self._verify = basic, verify
+        self._content_type, self._read_body = content_type, read_body
         self._behaviour = behaviour
         self._behaviour_left: int | None = None
         self._accept = behaviour if isinstance(behaviour, Accept) else Accept()
         self._on_items, self._now_ms = on_items, now_ms
-        self._context = self.authority.server_context(*dict.fromkeys((*LOCAL_NAMES, self._name)))
+        self._context = self.authority.server_context(
+            *dict.fromkeys((*LOCAL_NAMES, self._name)), client_ca_pem=client_ca_pem
+        )
         self._changed = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._runner: web.AppRunner | None = None
@@ -267,10 +296,15 @@ class HttpsReceiver:
             self.unauthorised_total += 1
             self._keep(request, now_ms, body, items=0, status=401)
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="matrixhub receive"'})
+        wrong = self._verify(_facts(request, body)) if self._verify is not None else None
+        if wrong is not None:
+            self.unauthorised_total += 1
+            self._keep(request, now_ms, body, items=0, status=wrong.status)
+            return await _respond(wrong, request)
         behaviour = self._behaviour
         taken = isinstance(behaviour, Accept | CloseMidResponse)
         try:
-            items = _items(request, body)
+            items = self._items(request, body)
             request_id = request.headers["X-Request-Id"]
             (self.ledger if taken else self.rejected).record(request_id, items, now_ms)
         except (_NotAPush, NotAReading) as error:
@@ -281,6 +315,26 @@ class HttpsReceiver:
         status = behaviour.status if isinstance(behaviour, Accept | Answer) else 0
         self._keep(request, now_ms, body, items=len(items), status=status)
         return await _respond(behaviour, request)
+
+    def _items(self, request: web.Request, body: bytes) -> list[str]:
+        """The JSON texts in the body. Raises: _NotAPush."""
+        if request.content_type != self._content_type:
+            raise _NotAPush(
+                f"Content-Type is {request.headers.get('Content-Type', 'missing')}, not {self._content_type}"
+            )
+        if (request.charset or "utf-8").lower() != "utf-8":
+            raise _NotAPush(f"the charset is {request.charset}, not utf-8")
+        if not request.headers.get("X-Request-Id"):
+            raise _NotAPush("X-Request-Id is missing")
+        try:
+            items = self._read_body(body)
+        except UnicodeDecodeError as error:
+            raise _NotAPush(f"the body is not UTF-8: {error}") from error
+        except msgspec.DecodeError as error:
+            raise _NotAPush(f"the body is not a JSON array of strings: {error}") from error
+        if not items:
+            raise _NotAPush("the batch is empty")
+        return items
 
     def _count_down(self) -> None:
         if self._behaviour_left is not None:
@@ -313,25 +367,6 @@ class _NotAPush(Exception):
     """The request is not a push as the contract has it."""
 
 
-def _items(request: web.Request, body: bytes) -> list[str]:
-    """The JSON texts in the body. Raises: _NotAPush."""
-    if request.content_type != "application/json":
-        raise _NotAPush(f"Content-Type is {request.headers.get('Content-Type', 'missing')}, not application/json")
-    if (request.charset or "utf-8").lower() != "utf-8":
-        raise _NotAPush(f"the charset is {request.charset}, not utf-8")
-    if not request.headers.get("X-Request-Id"):
-        raise _NotAPush("X-Request-Id is missing")
-    try:
-        items = _BODY.decode(body)
-    except UnicodeDecodeError as error:
-        raise _NotAPush(f"the body is not UTF-8: {error}") from error
-    except msgspec.DecodeError as error:
-        raise _NotAPush(f"the body is not a JSON array of strings: {error}") from error
-    if not items:
-        raise _NotAPush("the batch is empty")
-    return items
-
-
 def _is_authorised(header: str, basic: tuple[str, str]) -> bool:
     """Whether the header is HTTP Basic with this user and password. Source: RFC 7617"""
     scheme, _, token = header.partition(" ")
@@ -342,6 +377,18 @@ def _is_authorised(header: str, basic: tuple[str, str]) -> bool:
     except (binascii.Error, ValueError):
         return False
     return hmac.compare_digest(given, ":".join(basic).encode())
+
+
+def _facts(request: web.Request, body: bytes) -> Facts:
+    certificate = request.get_extra_info("peercert") or {}
+    names = [value for part in certificate.get("subject", ()) for name, value in part if name == "commonName"]
+    return Facts(
+        method=request.method,
+        target=request.raw_path,
+        headers=request.headers,
+        body=body,
+        client_name=names[0] if names else "",
+    )
 
 
 async def _respond(behaviour: Behaviour, request: web.Request) -> web.StreamResponse:

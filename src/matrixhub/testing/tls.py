@@ -8,7 +8,9 @@ from pathlib import Path
 
 import trustme
 
+from matrixhub.model.destination import ClientCertificate
 from matrixhub.model.errors import ConfigurationError
+from matrixhub.model.secret import Secret
 
 CA_FILE = "ca.pem"
 KEY_FILE = "ca-key.pem"
@@ -29,8 +31,10 @@ class LocalAuthority:
         """The certificate to trust, in PEM; it holds nothing secret."""
         return self._authority.cert_pem.bytes().decode("ascii")
 
-    def server_context(self, *names: str) -> ssl.SSLContext:
+    def server_context(self, *names: str, client_ca_pem: str = "") -> ssl.SSLContext:
         """TLS for a server under these host names or addresses; without any, those of this machine.
+
+        With `client_ca_pem` only clients with a certificate of that authority get through the handshake.
 
         Raises: ConfigurationError if one of them is no host name.
         """
@@ -41,7 +45,18 @@ class LocalAuthority:
         except ValueError as error:
             raise ConfigurationError(f"{', '.join(names)}: no certificate can be issued: {error}") from error
         certificate.configure_cert(context)
+        if client_ca_pem:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=client_ca_pem)
         return context
+
+    def client_certificate(self, name: str) -> ClientCertificate:
+        """A certificate for a client of this common name, to show in a handshake."""
+        made = self._authority.issue_cert(f"{name}.client.test", common_name=name)
+        chain = b"".join(blob.bytes() for blob in made.cert_chain_pems)
+        return ClientCertificate(
+            certificate_pem=chain.decode("ascii"), key_pem=Secret(made.private_key_pem.bytes().decode("ascii"))
+        )
 
     def client_context(self) -> ssl.SSLContext:
         """TLS for a client that trusts this authority and no other."""

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from matrixhub.deliveries.destinations.https import POOLS_MAX, HttpsSender, Timeouts, open_https_sender
+from matrixhub.deliveries.connections import POOLS_MAX
+from matrixhub.deliveries.destinations.https import HttpsSender, open_https_sender
 from matrixhub.deliveries.egress import (
     NAT64,
     SPECIAL,
@@ -27,6 +28,7 @@ from matrixhub.deliveries.egress import (
     guarded_socket,
     judged_dial,
 )
+from matrixhub.lifecycle import SystemClock
 from matrixhub.model.destination import Destination
 from matrixhub.model.egress import Address, Allowance, canonical_host, canonical_target, literal_address
 from matrixhub.model.errors import DestinationUnreachable, EgressRefused, InvalidValue
@@ -34,6 +36,7 @@ from matrixhub.model.ids import PropertyId
 from matrixhub.ports import Push
 from matrixhub.testing.receiver import HttpsReceiver
 from matrixhub.testing.samples import sample_push
+from matrixhub.testing.tokens import MemoryTokens
 
 NOTHING = Allowance()
 PUBLIC = "93.184.215.14"
@@ -426,7 +429,6 @@ async def test_a_socket_is_made_for_no_address_that_was_not_judged_for_this_atte
 
 # --- the sender, with real TLS ---
 
-TIMEOUTS = Timeouts(connect_s=5, total_s=5)
 LOOPBACK = frozenset({"127.0.0.0/8"})
 
 
@@ -436,7 +438,8 @@ async def sending(
 ) -> AsyncIterator[tuple[HttpsSender, HttpsReceiver]]:
     """A sender and a receiver on loopback whose certificate is for the name `receiver.test` or its address."""
     name = "receiver.test" if names else ""
-    async with HttpsReceiver(name=name) as receiver, open_https_sender(TIMEOUTS, allowed_to_all, names) as sender:
+    opened = open_https_sender(allowed_to_all, MemoryTokens(), SystemClock(), names)
+    async with HttpsReceiver(name=name) as receiver, opened as sender:
         yield sender, receiver
 
 
@@ -515,7 +518,7 @@ async def test_connections_are_kept_for_so_many_allow_lists_and_no_more() -> Non
     async with sending() as (sender, receiver):
         for number in range(POOLS_MAX + 5):
             await sender.send(push(receiver, *LOOPBACK, f"h{number}.test", number=number + 1))
-        assert len(sender._pools) == POOLS_MAX
+        assert len(sender._connections._pools) == POOLS_MAX
         await sender.send(push(receiver, *LOOPBACK, "h0.test", number=POOLS_MAX + 9))
         assert len(receiver.requests) == POOLS_MAX + 6
 
