@@ -159,6 +159,21 @@ def find_endpoints(settings: Settings, path: Path) -> Endpoints:
     )
 
 
+def make_codec(settings: Settings, endpoints: Endpoints) -> Codec:
+    """What subscriptions are read and written with."""
+    return Codec(
+        sealer=Sealer(endpoints.master_key),
+        policy=policy_defaults(settings),
+        plain_http=settings.deliveries.dangerously_allow_plain_http,
+    )
+
+
+def allowed_to_all(settings: Settings) -> Allowance:
+    """Where pushes of every property may go besides the public internet."""
+    deliveries = settings.deliveries
+    return Allowance.of(deliveries.egress_allow, plain_http=deliveries.dangerously_allow_plain_http)
+
+
 def stream_settings(settings: Settings) -> StreamSettings:
     """How the stream of readings is kept."""
     return StreamSettings(
@@ -205,9 +220,9 @@ async def _run_roles(
             sealer = Sealer(endpoints.master_key)
             tokens = PostgresTokens(endpoints.postgres_dsn, sealer)
             resources.push_async_callback(tokens.close)
-            allowed = Allowance.of(settings.deliveries.egress_allow)
+            allowed = allowed_to_all(settings)
             sender = await resources.enter_async_context(open_https_sender(allowed, tokens, SystemClock()))
-            codec = Codec(sealer=sealer, policy=policy_defaults(settings))
+            codec = make_codec(settings, endpoints)
             leases = PostgresLeases(database, codec, observe)
             resources.push_async_callback(leases.close)
             worker = Worker(

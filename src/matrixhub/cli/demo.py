@@ -23,7 +23,7 @@ from matrixhub.bus import open_bus
 from matrixhub.cli.liveview import LiveState, RateMeter, live_screen, shortened_ms
 from matrixhub.cli.local import EXIT_FAILED, fail, first_error, print_json, settings_for
 from matrixhub.cli.sitefile import read_site
-from matrixhub.config import Settings, data_directory, policy_defaults
+from matrixhub.config import Settings, data_directory
 from matrixhub.deliveries.pending import count_pending
 from matrixhub.engines import read_secrets
 from matrixhub.model.destination import BasicAuth, Destination
@@ -34,13 +34,12 @@ from matrixhub.model.secret import Secret
 from matrixhub.model.site import Site
 from matrixhub.model.subscription import Filter, Position, Subscription
 from matrixhub.observe import Metrics, Reporter, ignore, make_logger
-from matrixhub.service import HubInfo, find_endpoints, run_embedded, stream_settings
+from matrixhub.service import HubInfo, find_endpoints, make_codec, run_embedded, stream_settings
 from matrixhub.sources.client import HubClient
 from matrixhub.sources.playback import SimulatedTime, Tally, stream
 from matrixhub.sources.simulator import Simulation
 from matrixhub.sources.sites import demo_site_path
 from matrixhub.store import Database, open_database
-from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription, show_subscription
 from matrixhub.testing.receiver import Accept, Answer, Behaviour, CloseMidResponse, HttpsReceiver, ResetBeforeAnswer
@@ -151,7 +150,7 @@ async def _stage(settings: Settings, info: HubInfo, began: float) -> AsyncIterat
     path = data_directory(settings)
     endpoints = find_endpoints(settings, path)
     site = read_site(demo_site_path())
-    codec = Codec(sealer=Sealer(endpoints.master_key), policy=policy_defaults(settings))
+    codec = make_codec(settings, endpoints)
     async with contextlib.AsyncExitStack() as resources:
         database = await resources.enter_async_context(open_database(endpoints.postgres_dsn, connections_max=2))
         bus = await resources.enter_async_context(

@@ -17,13 +17,12 @@ from rich.console import Console
 from rich.text import Text
 
 from matrixhub.bus import NatsBus, open_bus
-from matrixhub.config import Settings, data_directory, load_settings, policy_defaults
+from matrixhub.config import Settings, data_directory, load_settings
 from matrixhub.engines import read_running, read_secrets
 from matrixhub.model.errors import ConfigurationError, MatrixHubError
 from matrixhub.observe import ignore
-from matrixhub.service import find_endpoints, stream_settings
+from matrixhub.service import find_endpoints, make_codec, stream_settings
 from matrixhub.store import Database, open_database
-from matrixhub.store.sealing import Sealer
 from matrixhub.store.subscriptions import Codec
 
 EXIT_FAILED = 1
@@ -85,7 +84,7 @@ async def open_operator(data: Path | None) -> AsyncIterator[Operator]:
     settings = settings_for(data)
     endpoints = find_endpoints(settings, data_directory(settings))
     async with open_database(endpoints.postgres_dsn, connections_max=2) as database:
-        yield Operator(database, Codec(sealer=Sealer(endpoints.master_key), policy=policy_defaults(settings)), settings)
+        yield Operator(database, make_codec(settings, endpoints), settings)
 
 
 @asynccontextmanager

@@ -81,7 +81,7 @@ def create(
         async with open_operator(data) as operator:
             defaults = operator.settings.deliveries
             destination = Destination(url=url, auth=_auth(basic), ca_pem=_ca(ca))
-            check_destination(destination)
+            check_destination(destination, plain_http=operator.codec.plain_http)
             await _check_egress(operator, PropertyId(property_id), url)
             return await create_subscription(
                 operator.database,

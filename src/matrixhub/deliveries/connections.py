@@ -27,7 +27,7 @@ from matrixhub.deliveries.egress import GuardedResolver, guarded_socket, judged_
 from matrixhub.deliveries.redaction import shown
 from matrixhub.model.destination import ClientCertificate
 from matrixhub.model.egress import Allowance
-from matrixhub.model.errors import DestinationUnreachable
+from matrixhub.model.errors import DestinationUnreachable, EgressRefused
 from matrixhub.model.ids import PropertyId
 
 POOLS_MAX = 64
@@ -80,6 +80,8 @@ class Connections:
         Raises: EgressRefused, or one of FAULTS.
         """
         async with self._pool(reach.egress_allow) as pool:
+            if url.scheme != "https" and not pool.allowance.plain_http:
+                raise EgressRefused("plain HTTP is not spoken but with deliveries.dangerously_allow_plain_http")
             with judged_dial(url.raw_host or "", pool.allowance, reach.property_id):
                 async with pool.session.post(
                     url,

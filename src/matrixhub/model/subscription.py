@@ -163,13 +163,19 @@ class Lease:
 
 
 def check_subscription(
-    destination: Destination, limits: BatchLimits, policy: Policy, form: Format, notify: Notify
+    destination: Destination,
+    limits: BatchLimits,
+    policy: Policy,
+    form: Format,
+    notify: Notify,
+    *,
+    plain_http: bool = False,
 ) -> None:
-    """Refuse what could never work, each part and all together.
+    """Refuse what could never work, each part and all together. `plain_http` is for development.
 
     Raises: InvalidValue saying what does not fit.
     """
-    check_destination(destination)
+    check_destination(destination, plain_http=plain_http)
     check_limits(limits)
     check_policy(policy)
     if form.gzip and destination.kind != "https":
@@ -181,7 +187,7 @@ def check_subscription(
     if notify.url and notify.subscription_id:
         raise InvalidValue("notices go to another subscription's destination or to a webhook, not to both")
     if notify.url:
-        check_https_url(notify.url, "the URL for notices")
+        check_https_url(notify.url, "the URL for notices", plain_http=plain_http)
 
 
 def public_view(subscription: Subscription) -> Mapping[str, object]:

@@ -39,10 +39,14 @@ SQL = load_statements("subscriptions.sql")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Codec:
-    """What rows are read and written with: what opens their secrets, and the policy where they name none."""
+    """What rows are read and written with: what opens their secrets, and the policy where they name none.
+
+    `plain_http` lets destinations be without TLS, for development.
+    """
 
     sealer: Sealer
     policy: Policy = DEFAULT_POLICY
+    plain_http: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +98,7 @@ async def create_subscription(
         state="active",
         created_at=datetime.fromtimestamp(0, UTC),  # the database says
     )
-    _check(made)
+    _check(made, codec)
     await require_property(database, property_id)
     async with database.transaction() as connection:
         created_at = await connection.fetchval(SQL["create"], made.id, property_id, *_columns(made, codec))
@@ -109,7 +113,7 @@ async def update_subscription(database: Database, codec: Codec, changed: Subscri
     State and progress stay as they are. Raises: NotFound, VersionMismatch if it was changed meanwhile, InvalidValue,
     StoreError.
     """
-    _check(changed)
+    _check(changed, codec)
     async with database.transaction() as connection:
         version = await connection.fetchval(
             SQL["update"], changed.property_id, changed.id, changed.version, *_columns(changed, codec)
@@ -264,13 +268,14 @@ def _progress_from_row(row: Any) -> Progress:
     )
 
 
-def _check(subscription: Subscription) -> None:
+def _check(subscription: Subscription, codec: Codec) -> None:
     check_subscription(
         subscription.destination,
         subscription.limits,
         subscription.policy,
         subscription.format,
         subscription.notify,
+        plain_http=codec.plain_http,
     )
 
 
