@@ -23,7 +23,7 @@ import msgspec
 from matrixhub.deliveries.feed import Feed
 from matrixhub.deliveries.formats import frame_bytes, make_body
 from matrixhub.deliveries.lanes import Newest, by_device, in_parts
-from matrixhub.deliveries.memory import Memory
+from matrixhub.deliveries.memory import READ_BYTES_MIN, Memory
 from matrixhub.deliveries.pending import count_between
 from matrixhub.deliveries.plan import (
     Batch,
@@ -549,7 +549,7 @@ class Carrier:
 
     def _read_ahead(self) -> None:
         """While a push is on its way, prepare the next one and read on, if the tail does not bring what it needs."""
-        if self._reading is None and not self.feed.live:
+        if self._reading is None and not self.feed.live and self._memory.has_room(READ_BYTES_MIN):
             self._reading = asyncio.create_task(self._prepare(), name=f"read ahead {self.lease.subscription.id}")
 
     async def _prepare(self) -> bool:

@@ -105,14 +105,15 @@ class Feed:
 
     async def fill(self, bus: Bus) -> None:
         """Read on from the stream, behind what is buffered; at its end, become live. Raises BusError."""
-        gathered = self._gathered = list[Message]()
-        self._gathered_size = 0
-        bytes_max = self._memory.read_bytes(self._read_bytes)
-        try:
-            page = await bus.read(self._pattern, self._next_seq, messages_max=READ_MESSAGES, bytes_max=bytes_max)
-        finally:
-            complete = self._gathered is gathered
-            self._gathered = None
+        async with self._memory.turns:
+            gathered = self._gathered = list[Message]()
+            self._gathered_size = 0
+            bytes_max = self._memory.read_bytes(self._read_bytes)
+            try:
+                page = await bus.read(self._pattern, self._next_seq, messages_max=READ_MESSAGES, bytes_max=bytes_max)
+            finally:
+                complete = self._gathered is gathered
+                self._gathered = None
         if page.messages:
             self._next_seq = page.messages[-1].seq + 1
         self._extend(self._wanted(page.messages))
