@@ -39,7 +39,7 @@ IDLE_CPU_PCT_MAX = 2.0
 FAN_OUT_S_MAX = 1.0
 HEALTHY_P99_RATIO_MAX = 2.0
 PACED_RATE = 100
-BACKLOG_READINGS = 100_000
+BACKLOG_READINGS = 20_000
 BACKLOG_PER_REQUEST = 500
 BACKLOG_MEMORY_MB = 64
 BATCH = BatchLimits(items=500, size_bytes=262_144)
@@ -123,7 +123,7 @@ def half_broken(bench: Bench) -> Sequence[Row]:
 
 
 def backlog(bench: Bench) -> Sequence[Row]:
-    """1,000 endpoints that hang while 100,000 readings come for each of them: what the hub holds in memory."""
+    """1,000 endpoints that hang while 20,000 readings come for each of them: what the hub holds in memory."""
     env = {"MATRIXHUB_DELIVERIES__MEMORY_BYTES_MAX": str(BACKLOG_MEMORY_MB * MB)}
     with (
         _crowded(bench, by_building=False, env=env) as (hub, crowd, devices),
