@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,16 +15,22 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
+from matrixhub.bus import NatsBus, open_bus
+from matrixhub.bus.subjects import sensor_subject
 from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
+from matrixhub.deliveries.desk import FromAttempt, FromPlace, Since, check_reach, plan_replay, remake_body, send_test
+from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines
+from matrixhub.lifecycle import SystemClock
 from matrixhub.model.delivery import Attempt, ParkedItem, time_ordered_id
-from matrixhub.model.destination import Destination
-from matrixhub.model.errors import Conflict, InvalidValue, NotFound
-from matrixhub.model.ids import PropertyId, SubscriptionId, WorkerId
+from matrixhub.model.destination import ClientCredentials, Destination
+from matrixhub.model.errors import Conflict, Gone, InvalidValue, NotFound
+from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId, ZoneId
 from matrixhub.model.policy import BatchLimits
-from matrixhub.model.subscription import Filter, Position, Subscription
+from matrixhub.model.secret import Secret
+from matrixhub.model.subscription import Filter, Notify, Position, Subscription
 from matrixhub.observe import ignore
-from matrixhub.ports import Advance
+from matrixhub.ports import Advance, Outgoing
+from matrixhub.service import stream_settings
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database, parked
 from matrixhub.store.attempts import RecordedAttempt, list_attempts, record_attempt, show_attempt
@@ -44,14 +50,20 @@ from matrixhub.store.pool import listen, migrate
 from matrixhub.store.replays import ask_replay, list_replays, show_replay, withdraw_replay
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
-from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec, create_subscription, show_subscription
+from matrixhub.store.subscriptions import (
+    SUBSCRIPTION_CHANNEL,
+    Codec,
+    Overview,
+    create_subscription,
+    show_subscription,
+)
+from matrixhub.testing.fakes import ScriptedSender
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CODEC = Codec(sealer=Sealer("0f" * 32))
 WORKER = WorkerId("wrk_1")
 NOW = datetime.now(UTC).replace(microsecond=0)
-STEPS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +76,18 @@ def data() -> Iterator[Path]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsn(data: Path) -> AsyncIterator[str]:
+async def engines(data: Path) -> AsyncIterator[EmbeddedEngines]:
     with DataDirectory.open(data) as directory:
         async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
             async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
                 await migrate(database, ignore)
-            yield engines.endpoints.postgres_dsn
+            yield engines
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def database(dsn: str) -> AsyncIterator[Database]:
+async def database(engines: EmbeddedEngines) -> AsyncIterator[Database]:
     """An open database without rows."""
-    async with open_database(dsn, connections_max=5) as found:
+    async with open_database(engines.endpoints.postgres_dsn, connections_max=5) as found:
         async with found.connection() as connection:
             await connection.execute(
                 "truncate organisations, properties, subscriptions, subscription_progress, workers, attempts, parked,"
@@ -84,7 +96,14 @@ async def database(dsn: str) -> AsyncIterator[Database]:
         yield found
 
 
-async def subscribe(database: Database, seed: int = 1, *, seq: int = 100) -> Subscription:
+@pytest_asyncio.fixture(loop_scope="module")
+async def bus(engines: EmbeddedEngines) -> AsyncIterator[NatsBus]:
+    """The stream, which goes on from test to test."""
+    async with open_bus(engines.endpoints.nats_url, stream_settings(load_settings(None, {})), ignore) as found:
+        yield found
+
+
+async def subscribe(database: Database, seed: int = 1, *, seq: int = 100, wanted: Filter | None = None) -> Subscription:
     """A subscription of a property of its own."""
     site = make_site(1, seed=seed)
     await apply_site(database, site, remove=False)
@@ -93,7 +112,7 @@ async def subscribe(database: Database, seed: int = 1, *, seq: int = 100) -> Sub
         CODEC,
         site.property.id,
         name="n",
-        wanted=Filter(),
+        wanted=wanted or Filter(),
         destination=Destination(url="https://example.test/in"),
         limits=BatchLimits(),
         position=Position(seq=seq),
@@ -485,3 +504,172 @@ async def test_another_property_sees_no_replay_and_asks_for_none(database: Datab
         await ask_replay(database, other.property_id, made.id, Position(seq=1))
     with pytest.raises(NotFound):
         await withdraw_replay(database, other.property_id, made.id, asked.id)
+
+
+# --- the desk ---
+
+
+async def publish(bus: NatsBus, property_id: PropertyId, messages: int, *, lines: int = 4) -> int:
+    """Store messages of readings in turning zones; the sequence of the first."""
+    first = (await bus.bounds()).last_seq + 1
+    outgoing = [
+        Outgoing(
+            sensor_subject(property_id, BuildingId(f"b{number % 2}"), "X#T"),
+            "\n".join(f'{{"n":"{number}.{item}","InsID":"z{item % 2}"}}' for item in range(lines)).encode(),
+            lines,
+            f"{property_id}-{first}-{number}",
+        )
+        for number in range(messages)
+    ]
+    assert set(await bus.publish(outgoing)) == {None}
+    return first
+
+
+async def overview(database: Database, subscription: Subscription) -> Overview:
+    return await show_subscription(database, CODEC, subscription.property_id, subscription.id)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "items", "within"),
+    [
+        (Filter(), 24, 18),
+        (Filter(buildings=frozenset({BuildingId("b0")})), 12, 10),
+        (Filter(zones=frozenset({ZoneId("z1")})), 12, 9),
+    ],
+)
+async def test_a_dry_run_counts_what_comes_again_exactly(
+    database: Database, bus: NatsBus, wanted: Filter, items: int, within: int
+) -> None:
+    property_id = make_site(1, seed=1).property.id
+    first = await publish(bus, property_id, 6)
+    await publish(bus, PropertyId("other"), 3)
+    made = await subscribe(database, seq=(await bus.bounds()).last_seq + 1, wanted=wanted)
+    plan = await plan_replay(database, bus, await overview(database, made), FromPlace(Position(seq=first)))
+    assert (plan.position, plan.items, plan.note) == (Position(seq=first), items, "")
+
+    # One line of the first message is left out, and the subscription stands before the last line of the fifth.
+    await park(database, made, [])
+    await save(database, made, position=Position(seq=first + 4, item=3))
+    inside = await plan_replay(database, bus, await overview(database, made), FromPlace(Position(seq=first, item=1)))
+    assert inside.items == within
+
+
+async def test_a_replay_begins_at_a_time_or_where_an_attempt_did(database: Database, bus: NatsBus) -> None:
+    property_id = make_site(1, seed=77).property.id
+    first = await publish(bus, property_id, 3)
+    stored = (await bus.read("sensors.>", first, messages_max=3, bytes_max=10**6)).messages
+    made = await subscribe(database, 77, seq=first + 3)
+    view = await overview(database, made)
+    since = stored[1].stored_ms
+    earlier = [message for message in stored if message.stored_ms < since]
+    plan = await plan_replay(database, bus, view, Since(since))
+    assert (plan.until, plan.items) == (Position(seq=first + 3), 12 - 4 * len(earlier))
+
+    push = attempt(start=Position(seq=first + 1, item=2), end=Position(seq=first + 2), request_id=str(uuid4()))
+    await record_attempt(database, made.property_id, made.id, push)
+    for named in (push.id, UUID(push.request_id)):
+        plan = await plan_replay(database, bus, view, FromAttempt(named))
+        assert (plan.position, plan.items) == (push.start, 6)
+    test = attempt(kind="test", start=None, end=None)
+    await record_attempt(database, made.property_id, made.id, test)
+    with pytest.raises(InvalidValue, match="no place in the stream"):
+        await plan_replay(database, bus, view, FromAttempt(test.id))
+    with pytest.raises(NotFound):
+        await plan_replay(database, bus, view, FromAttempt(uuid4()))
+
+
+async def test_an_attempt_of_another_property_is_no_place_to_begin(database: Database, bus: NatsBus) -> None:
+    made, other = await subscribe(database, 1), await subscribe(database, 2)
+    kept = attempt(request_id=str(uuid4()))
+    await record_attempt(database, other.property_id, other.id, kept)
+    for named in (kept.id, UUID(kept.request_id)):
+        with pytest.raises(NotFound):
+            await plan_replay(database, bus, await overview(database, made), FromAttempt(named))
+
+
+async def test_a_start_that_is_not_before_the_subscription_or_no_longer_kept_is_refused(
+    database: Database, bus: NatsBus
+) -> None:
+    property_id = make_site(1, seed=1).property.id
+    first = await publish(bus, property_id, 4)
+    made = await subscribe(database, seq=first + 3)
+    view = await overview(database, made)
+    for start in (FromPlace(Position(seq=first + 3)), FromPlace(Position(seq=10**17)), Since(4_000_000_000_000)):
+        with pytest.raises(InvalidValue, match="nothing to replay"):
+            await plan_replay(database, bus, view, start)
+    with pytest.raises(InvalidValue, match="begin with 1"):
+        await plan_replay(database, bus, view, FromPlace(Position(seq=0)))
+    await bus.purge(first + 1)
+    with pytest.raises(Gone):
+        await plan_replay(database, bus, view, FromPlace(Position(seq=first)))
+    plan = await plan_replay(database, bus, view, Since(0))
+    assert (plan.position, plan.items) == (Position(seq=first + 1), 8)
+    assert "no longer kept" in plan.note
+
+
+async def test_the_body_of_an_attempt_is_made_again_from_the_stream(database: Database, bus: NatsBus) -> None:
+    property_id = make_site(1, seed=1).property.id
+    first = await publish(bus, property_id, 3)
+    made = await subscribe(database, seq=first, wanted=Filter(zones=frozenset({ZoneId("z1")})))
+    view = await overview(database, made)
+    push = attempt(start=Position(seq=first, item=2), end=Position(seq=first + 2, item=2), items=4)
+    remade = await remake_body(database, bus, view, push)
+    names = [json.loads(item)["n"] for item in json.loads(remade.body)]
+    assert names == ["0.3", "1.1", "1.3", "2.1"]
+    assert (remade.items, remade.whole) == (4, True)
+
+    await bus.purge(first + 1)
+    partly = await remake_body(database, bus, view, push)
+    assert (partly.items, partly.whole) == (3, False)
+    await bus.purge(first + 3)
+    with pytest.raises(Gone):
+        await remake_body(database, bus, view, push)
+
+
+async def test_the_body_of_parked_readings_is_made_again_from_what_is_parked(database: Database, bus: NatsBus) -> None:
+    made = await subscribe(database)
+    item = parked_item(made, 1, line='{"n":"ä\\""}')
+    await park(database, made, [item])
+    view = await overview(database, made)
+    again = attempt(kind="redrive", start=None, end=None, items=1)
+    assert json.loads((await remake_body(database, bus, view, again)).body) == [item.line]
+    await discard_parked(database, made.property_id, made.id, EVERYTHING)
+    with pytest.raises(Gone):
+        await remake_body(database, bus, view, again)
+
+
+async def test_the_body_of_a_test_is_made_again_to_the_byte(database: Database, bus: NatsBus) -> None:
+    made = await subscribe(database)
+
+    sender = ScriptedSender()
+    result = await send_test(sender, made, SystemClock())
+    await record_attempt(database, made.property_id, made.id, result.attempt)
+    kept = await show_attempt(database, made.property_id, result.attempt.id)
+    remade = await remake_body(database, bus, await overview(database, made), kept.attempt)
+    assert remade.body == sender.taken[0].body
+
+
+async def test_what_can_never_be_reached_is_refused_early(database: Database) -> None:
+    made, other = await subscribe(database, 1), await subscribe(database, 2)
+    fine = Destination(url="https://example.test/")
+    token = ClientCredentials(token_url="https://10.0.0.1/token", client_id="c", client_secret=Secret("s"))
+
+    async def refused(said: str, destination: Destination = fine, notify: Notify | None = None) -> None:
+        with pytest.raises(InvalidValue, match=said):
+            await check_reach(
+                database, made.property_id, destination, notify or Notify(), allowed_to_all=(), own_id=made.id
+            )
+
+    await refused("10.0.0.2", Destination(url="https://10.0.0.2/"))
+    await refused("10.0.0.1", Destination(url="https://example.test/", auth=token))
+    await refused("127.0.0.1", notify=Notify(url="https://127.0.0.1/"))
+    await refused("itself", notify=Notify(subscription_id=made.id))
+    await refused("no subscription of this property", notify=Notify(subscription_id=other.id))
+    await refused("no subscription of this property", notify=Notify(subscription_id="sub_none"))
+    await check_reach(
+        database,
+        other.property_id,
+        Destination(url="https://10.0.0.2/"),
+        Notify(subscription_id=other.id),
+        allowed_to_all=["10.0.0.0/8"],
+    )
