@@ -53,9 +53,10 @@ class Batch:
     end: Position
 
 
-def open_message(message: Message, start: Position, zones: frozenset[ZoneId]) -> Piece:
+def open_message(message: Message, start: Position, zones: frozenset[ZoneId], frame_bytes: int = _FRAME_BYTES) -> Piece:
     """The message ready to be cut, without the lines before the position and those of unwanted zones.
 
+    `frame_bytes` is what a body holds for each reading besides its text, see `formats.frame_bytes`.
     Raises: ValueError if the data is not what the hub writes.
     """
     first = start.item if start.seq == message.seq else 0
@@ -67,7 +68,7 @@ def open_message(message: Message, start: Position, zones: frozenset[ZoneId]) ->
         strings = [strings[n] for n in numbers]
     elif first:
         strings = strings[first:]
-    return Piece(message.seq, numbers, strings, list(accumulate(len(s) + _FRAME_BYTES for s in strings)))
+    return Piece(message.seq, numbers, strings, list(accumulate(len(s) + frame_bytes for s in strings)))
 
 
 def _escaped_lines(message: Message) -> list[bytes]:

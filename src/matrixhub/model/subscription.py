@@ -56,7 +56,8 @@ class Format:
 class SigningKey:
     """A key that pushes are signed with: `v1` is HMAC-SHA256 (whsec_…), `v1a` is ed25519 (whsk_…).
 
-    One that was replaced goes on signing, beside its successor, until `expires_at`. Source: Standard Webhooks
+    One that was replaced goes on signing, beside its successor, until `expires_at`. `public` is what receivers verify
+    `v1a` signatures with (whpk_…), '' for `v1`. Source: Standard Webhooks
     """
 
     id: str
@@ -64,6 +65,7 @@ class SigningKey:
     secret: Secret
     created_at: datetime
     expires_at: datetime | None = None
+    public: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,6 +211,7 @@ def public_view(subscription: Subscription) -> Mapping[str, object]:
             {
                 "id": key.id,
                 "kind": key.kind,
+                "public_key": key.public,
                 "created_at": key.created_at.isoformat(),
                 "expires_at": key.expires_at.isoformat() if key.expires_at else None,
             }

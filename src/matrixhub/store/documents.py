@@ -119,6 +119,7 @@ def signing_document(keys: tuple[SigningKey, ...], secrets: Secrets) -> list[Doc
         {
             "id": key.id,
             "kind": key.kind,
+            "public": key.public,
             "created_at": key.created_at.isoformat(),
             "expires_at": key.expires_at.isoformat() if key.expires_at else None,
         }
@@ -135,6 +136,7 @@ def read_signing(documents: list[Document], secrets: Secrets) -> tuple[SigningKe
             secret=Secret(secrets[f"signing.{entry['id']}"]),
             created_at=datetime.fromisoformat(entry["created_at"]),
             expires_at=datetime.fromisoformat(entry["expires_at"]) if entry["expires_at"] else None,
+            public=entry.get("public", ""),
         )
         for entry in documents
     )
