@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -28,6 +28,7 @@ from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
+from matrixhub.ports import Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.keys import digest, keep_local_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
@@ -164,6 +165,14 @@ def stream_settings(settings: Settings) -> StreamSettings:
     )
 
 
+@asynccontextmanager
+async def open_sender(settings: Settings) -> AsyncIterator[Sender]:
+    """What carries pushes: for a worker, and for a command that sends a test."""
+    timeouts = Timeouts(connect_s=settings.deliveries.connect_timeout_s, total_s=settings.deliveries.total_timeout_s)
+    async with open_https_sender(timeouts, Allowance.of(settings.deliveries.egress_allow)) as sender:
+        yield sender
+
+
 async def _run_roles(
     settings: Settings,
     roles: Sequence[Role],
@@ -198,11 +207,7 @@ async def _run_roles(
         if "ingest" in roles:
             ingest = await _add_ingest(settings, database, bus, observe, stages, http_done, alone=engines is not None)
         if "deliveries" in roles:
-            timeouts = Timeouts(
-                connect_s=settings.deliveries.connect_timeout_s, total_s=settings.deliveries.total_timeout_s
-            )
-            allowed = Allowance.of(settings.deliveries.egress_allow)
-            sender = await resources.enter_async_context(open_https_sender(timeouts, allowed))
+            sender = await resources.enter_async_context(open_sender(settings))
             leases = PostgresLeases(
                 database, Codec(sealer=Sealer(endpoints.master_key), policy=policy_defaults(settings)), observe
             )

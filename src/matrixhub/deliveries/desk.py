@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -16,6 +16,7 @@ import msgspec
 
 from matrixhub.bus.subjects import SENSORS_SUBJECTS
 from matrixhub.deliveries.egress import check_url
+from matrixhub.deliveries.formats import make_body
 from matrixhub.deliveries.span import Seen, count_span, ignore_seen, read_span
 from matrixhub.model.delivery import ANSWER_SHOWN_MAX, Attempt, time_ordered_id
 from matrixhub.model.destination import ClientCredentials, Destination, RefreshToken
@@ -198,24 +199,29 @@ async def _start_of(database: Database, subscription: Subscription, named: UUID)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemadeBody:
-    """The readings of an attempt as the contract's body; `whole` is False where these are not just those sent."""
+    """The readings of an attempt as a body, not compressed; `whole` is False where these are not just those sent."""
 
     body: bytes
     items: int
     whole: bool
+    content_type: str
 
 
 async def remake_body(database: Database, bus: Bus, overview: Overview, attempt: Attempt) -> RemadeBody:
     """The body of an attempt, made again from the stream, or of parked readings from what is kept of them.
 
-    Bodies are not kept. It is made by the filter as it is now, in the contract's format, and holds what lies between
-    the start and the end of the attempt; where that is not as many readings as were sent, `whole` is False.
+    Bodies are not kept. It is made by the filter and in the format of now, and holds what lies between the start and
+    the end of the attempt; where that is not as many readings as were sent, `whole` is False.
     Raises: Gone if retention has taken the readings, BusError, StoreError.
     """
-    strings = await _strings_of(database, bus, overview.subscription, attempt)
+    subscription = overview.subscription
+    strings = await _strings_of(database, bus, subscription, attempt)
     if not strings:
         raise Gone(f"the readings of attempt {attempt.id} are no longer kept")
-    return RemadeBody(body=_body(strings), items=len(strings), whole=len(strings) == attempt.items)
+    body = make_body(replace(subscription, format=replace(subscription.format, gzip=False)), strings)
+    return RemadeBody(
+        body=body.data, items=len(strings), whole=len(strings) == attempt.items, content_type=body.content_type
+    )
 
 
 async def _strings_of(database: Database, bus: Bus, subscription: Subscription, attempt: Attempt) -> list[bytes]:
@@ -234,10 +240,6 @@ async def _strings_of(database: Database, bus: Bus, subscription: Subscription, 
 
 def _string(line: str) -> bytes:
     return msgspec.json.encode(line)[1:-1]
-
-
-def _body(strings: Sequence[bytes]) -> bytes:
-    return b'["' + b'","'.join(strings) + b'"]'
 
 
 # --- tests ---
@@ -259,13 +261,21 @@ async def send_test(sender: Sender, subscription: Subscription, clock: Clock) ->
     Nothing of the subscription changes, and it may be paused.
     """
     now_ms = clock.now_ms()
-    body = _body([_string(sample_line(subscription.property_id, now_ms))])
+    body = make_body(subscription, [_string(sample_line(subscription.property_id, now_ms))])
     test_id = time_ordered_id(now_ms)
     status, code, error_text, answer = 0, "", "", ""
     started = time.perf_counter()
     try:
         sent = await sender.send(
-            Push(subscription=subscription, request_id=str(test_id), body=body, items=1, kind="test")
+            Push(
+                subscription=subscription,
+                request_id=str(test_id),
+                body=body.data,
+                items=1,
+                content_type=body.content_type,
+                content_encoding=body.content_encoding,
+                kind="test",
+            )
         )
         status, answer = sent.http_status, sent.answer
         if sent.failed:
@@ -284,7 +294,7 @@ async def send_test(sender: Sender, subscription: Subscription, clock: Clock) ->
         request_id=str(test_id),
         attempt=1,
         items=1,
-        size_bytes=len(body),
+        size_bytes=len(body.data),
         http_status=status,
         seconds=time.perf_counter() - started,
         code=code,

@@ -90,7 +90,7 @@ def patched(subscription: Subscription, patch: object, *, limits: BatchLimits, p
     auth = patch.get("auth")
     if isinstance(auth, dict) and auth.get("scheme", before["auth"]["scheme"]) != before["auth"]["scheme"]:
         before["auth"] = {}
-    fields = _Fields(_merged(before, patch), "")
+    fields = _Fields(merge_patch(before, patch), "")
     request = _read(fields, limits, policy, subscription.destination.egress_allow)
     fields.end()
     return replace(
@@ -105,8 +105,12 @@ def patched(subscription: Subscription, patch: object, *, limits: BatchLimits, p
     )
 
 
-def _merged(target: object, patch: object) -> Any:
-    """Source: RFC 7396 §2"""
+def merge_patch(target: object, patch: object) -> Any:
+    """The document as the patch changes it. Source: RFC 7396 §2
+
+    >>> merge_patch({"a": 1, "b": {"c": 2}}, {"a": None, "b": {"d": 3}})
+    {'b': {'c': 2, 'd': 3}}
+    """
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -114,7 +118,7 @@ def _merged(target: object, patch: object) -> Any:
         if value is None:
             merged.pop(name, None)
         else:
-            merged[name] = _merged(merged.get(name), value)
+            merged[name] = merge_patch(merged.get(name), value)
     return merged
 
 
