@@ -147,8 +147,8 @@ def backlog(bench: Bench) -> Sequence[Row]:
             BACKLOG_MEMORY_MB + ENDPOINTS * 4 * READ_BYTES_MIN / MB,
             better="less",
             notes=f"highest RSS {before_mb:.0f} → {highest_mb:.0f} MB with {BACKLOG_READINGS:,} readings waiting for "
-            f"each of {ENDPOINTS:,} subscriptions; the limit is memory_bytes_max ({BACKLOG_MEMORY_MB} MB here) and, for "
-            f"each, what it may read without room, as message, lines, batch and body; {fates['hung']:,} requests hung",
+            f"each of {ENDPOINTS:,} subscriptions; the limit is memory_bytes_max ({BACKLOG_MEMORY_MB} MB here) and for "
+            f"each what it may read without room, as message, lines, batch and body; {fates['hung']:,} requests hung",
         )
     ]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -183,6 +183,17 @@ def stream_settings(settings: Settings) -> StreamSettings:
     )
 
 
+@asynccontextmanager
+async def open_sender(settings: Settings, postgres_dsn: str, codec: Codec) -> AsyncIterator[Sender]:
+    """What carries pushes: for a worker, and for a face that sends a test."""
+    tokens = PostgresTokens(postgres_dsn, codec.sealer)
+    try:
+        async with open_https_sender(allowed_to_all(settings), tokens, SystemClock()) as sender:
+            yield sender
+    finally:
+        await tokens.close()
+
+
 async def _run_roles(
     settings: Settings,
     roles: Sequence[Role],
@@ -217,12 +228,8 @@ async def _run_roles(
         if "ingest" in roles:
             ingest = await _add_ingest(settings, database, bus, observe, stages, http_done, alone=engines is not None)
         if "deliveries" in roles:
-            sealer = Sealer(endpoints.master_key)
-            tokens = PostgresTokens(endpoints.postgres_dsn, sealer)
-            resources.push_async_callback(tokens.close)
-            allowed = allowed_to_all(settings)
-            sender = await resources.enter_async_context(open_https_sender(allowed, tokens, SystemClock()))
             codec = make_codec(settings, endpoints)
+            sender = await resources.enter_async_context(open_sender(settings, endpoints.postgres_dsn, codec))
             leases = PostgresLeases(database, codec, observe)
             resources.push_async_callback(leases.close)
             worker = Worker(

@@ -201,6 +201,7 @@ async def test_a_message_is_found_by_the_time_it_was_stored(bus: Bus) -> None:
     await bus.publish([outgoing(1)])
     assert await bus.first_seq_since(before) == 1
     assert await bus.first_seq_since(before + 3_600_000) == 2
+    assert await bus.first_seq_since(32_503_680_000_000) == 2  # the year 3000
 
 
 async def test_a_full_nats_stream_says_so_and_keeps_what_it_has(server: NatsServer) -> None:

@@ -32,6 +32,9 @@ ORIGIN_HEADER = "Matrix-Origin"
 ID_HEADER = "Nats-Msg-Id"
 
 CONNECT_WAIT_S = 10.0
+INSTANT_MS_MAX = 9_223_372_036_854
+"""The last instant the server can tell, in 2262: it counts nanoseconds in 64 bits, and one later finds everything."""
+
 ANSWER_WAIT_S = 2.0
 RETRY_WAIT_S = 0.2
 FOLLOW_MESSAGES = 512
@@ -277,7 +280,7 @@ class NatsBus:
     async def first_seq_since(self, instant_ms: int) -> int:
         """The first sequence stored since the instant. See `Bus.first_seq_since`."""
         bounds = await self.bounds()
-        since = _rfc3339(instant_ms)
+        since = _rfc3339(min(instant_ms, INSTANT_MS_MAX))
         answer = await self._request(
             f"$JS.API.DIRECT.GET.{self._stream}", {"start_time": since, "next_by_subj": self._subjects, "batch": 1}
         )

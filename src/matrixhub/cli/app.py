@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from matrixhub import __version__
+from matrixhub.cli.attempts import attempts
 from matrixhub.cli.demo import demo
 from matrixhub.cli.doctor import doctor
 from matrixhub.cli.egress import egress
 from matrixhub.cli.hub import run, up
 from matrixhub.cli.keys import keys
 from matrixhub.cli.local import config_file, fail
+from matrixhub.cli.parked import parked
 from matrixhub.cli.receive import receive
 from matrixhub.cli.replay import replay
 from matrixhub.cli.settings import config, migrate
@@ -65,6 +67,8 @@ for command in (demo, up, run, simulate, replay, receive, config, migrate, docto
 app.add_typer(site, name="site")
 app.add_typer(keys, name="key")
 app.add_typer(subscription, name="subscription")
+app.add_typer(attempts, name="attempts")
+app.add_typer(parked, name="parked")
 app.add_typer(egress, name="egress")
 
 

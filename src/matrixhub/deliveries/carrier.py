@@ -41,7 +41,15 @@ from matrixhub.deliveries.plan import (
 )
 from matrixhub.deliveries.positions import Positions
 from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem, time_ordered_id
-from matrixhub.model.errors import BusError, DeliveryError, DestinationRefused, LeaseLost, StoreError, TokenFault
+from matrixhub.model.errors import (
+    BusError,
+    DeliveryError,
+    DestinationRefused,
+    EgressRefused,
+    LeaseLost,
+    StoreError,
+    TokenFault,
+)
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Lease, Position, Replay
 from matrixhub.observe import (
@@ -717,8 +725,8 @@ class Carrier:
             error=error.message[:_ERROR_KEPT_MAX],
             answer=refused.answer if refused else "",
         )
-        # Without a token the destination was not asked: no attempt is charged to it.
-        attempts = () if isinstance(error, TokenFault) else (attempt,)
+        # Without a token or leave the destination was not asked: no attempt is charged to it.
+        attempts = () if isinstance(error, TokenFault | EgressRefused) else (attempt,)
         verdict = verdict_of(error)
         wait_s = 0.0
         if verdict == "retry":

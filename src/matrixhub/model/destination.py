@@ -187,11 +187,11 @@ def check_https_url(url: str, what: str, *, plain_http: bool = False) -> None:
         parts = urlsplit(url)
         port_ok = parts.port is None or 0 < parts.port < 65_536
     except ValueError as error:
-        raise InvalidValue(f"{url!r} is not a URL: {error}") from error
+        raise InvalidValue(f"{what} is not a URL") from error
     if parts.scheme != "https" and not (plain_http and parts.scheme == "http"):
         raise InvalidValue(f"{what} must begin with https://; plain HTTP is not pushed to (contract data-push §4)")
     if not parts.hostname or not port_ok:
-        raise InvalidValue(f"{url!r} names no host")
+        raise InvalidValue(f"{what} names no host")
     if parts.username is not None or parts.password is not None:
         raise InvalidValue(f"{what} holds a user or password; give them as authentication instead")
     if parts.fragment:
