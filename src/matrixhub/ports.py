@@ -230,6 +230,30 @@ class Books(Protocol):
         ...
 
 
+class Duty(Protocol):
+    """Work that one process of all should do at a time. Nothing may depend on it but effort."""
+
+    async def held(self) -> bool:
+        """Whether it is this process's now; takes it if it is free. Call it every few seconds. Raises StoreError."""
+        ...
+
+    async def close(self) -> None:
+        """Give it back."""
+        ...
+
+
+class Partitions(Protocol):
+    """The partitions by time of what is kept of deliveries."""
+
+    async def make(self, now: datetime) -> Mapping[str, int]:
+        """Make those of the next days that are missing; how many rows each took over. Raises StoreError."""
+        ...
+
+    async def drop(self, *, attempts_before: datetime, parked_before: datetime) -> Sequence[str]:
+        """Drop those whose attempts are all too old, and those whose parked readings all expired. Raises StoreError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
     """A request ready to be sent; every attempt sends these very bytes and this id."""

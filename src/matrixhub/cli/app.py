@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from matrixhub import __version__
+from matrixhub.cli.balance import balance
 from matrixhub.cli.demo import demo
 from matrixhub.cli.doctor import doctor
 from matrixhub.cli.egress import egress
@@ -60,7 +61,7 @@ def root(
     config_file.set(config)
 
 
-for command in (demo, up, run, simulate, replay, receive, config, migrate, doctor):
+for command in (demo, up, run, simulate, replay, receive, balance, config, migrate, doctor):
     app.command()(command)
 app.add_typer(site, name="site")
 app.add_typer(keys, name="key")

@@ -12,10 +12,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from matrixhub.cli.balance import balance_document
 from matrixhub.cli.local import DataOption, JsonOption, Operator, open_operator, open_operator_bus, print_json
 from matrixhub.cli.local import run as run_command
+from matrixhub.deliveries.balance import Balance, subscription_balance
 from matrixhub.deliveries.egress import check_url
-from matrixhub.deliveries.pending import count_pending
 from matrixhub.model.destination import Auth, BasicAuth, Destination, NoAuth, check_destination
 from matrixhub.model.devices import canonical_devtype
 from matrixhub.model.egress import Allowance
@@ -24,6 +25,7 @@ from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, ZoneId
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.secret import Secret
 from matrixhub.model.subscription import Filter, Position, State, Subscription, public_view
+from matrixhub.store.books import PostgresBooks
 from matrixhub.store.egress import list_egress
 from matrixhub.store.subscriptions import (
     Overview,
@@ -146,14 +148,14 @@ def list_(
 def show(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show one subscription: what it wants, where it goes, how far it has come and what waits."""
 
-    async def work() -> tuple[Overview, int]:
-        async with open_operator(data) as operator:
+    async def work() -> tuple[Overview, Balance]:
+        async with open_operator(data) as operator, open_operator_bus(data) as bus:
             overview = await _find(operator, subscription_id)
-        async with open_operator_bus(data) as bus:
-            return overview, await count_pending(bus, overview.subscription, overview.progress.position)
+            books = PostgresBooks(operator.database)
+            return overview, await subscription_balance(bus, books, SubscriptionId(subscription_id))
 
-    overview, pending = run_command(work)
-    document = {**_document(overview), "pending": pending}
+    overview, balance = run_command(work)
+    document = {**_document(overview), **balance_document(balance)}
     if as_json:
         print_json(document)
         return
