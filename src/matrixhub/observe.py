@@ -325,7 +325,7 @@ class ReadingsExpired(Fact):
     level: ClassVar[Level] = "warning"
     subscription: str
     items: int
-    parked: bool
+    where: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

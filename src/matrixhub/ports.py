@@ -218,6 +218,10 @@ class Books(Protocol):
         """From now on nobody may begin, or go back to, before the sequence. Raises StoreError."""
         ...
 
+    async def seize(self, subscription: SubscriptionId) -> None:
+        """Take a subscription from its worker, without telling the others that it is free. Raises StoreError."""
+        ...
+
     async def expire(self, account: Account, end: Position, items: int) -> bool:
         """Put a subscription at `end` with so many more expired; False if its account has changed. Raises StoreError.
 

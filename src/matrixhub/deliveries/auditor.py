@@ -46,23 +46,29 @@ SHOWN_MAX = 1_000
 
 @dataclass(slots=True)
 class _Entry:
-    """What the auditor knows of a subscription: its row when last read, and what was found since `saved_seq`."""
+    """What the auditor knows of a subscription: its row when last read, and what was found since `saved_seq`.
+
+    `seen` is all that was found while it is known, `waiting` what lay behind the position `waiting_at` when `seen` was
+    `waiting_seen`.
+    """
 
     account: Account
     saved_seq: int
     counted_to: int
     found: int = 0
+    seen: int = 0
     waiting: int = 0
     waiting_at: Position | None = None
-    waiting_accepted: int = 0
+    waiting_seen: int = 0
     balance: Balance | None = None
     due_s: float = 0.0
     difference: int = 0
 
-    @property
-    def accepted(self) -> int:
-        """All that it wants before `counted_to`, without what was asked for again."""
-        return self.account.accepted + self.found
+    def add(self, items: int, counted_to: int) -> None:
+        """Take over a count."""
+        self.found += items
+        self.seen += items
+        self.counted_to = counted_to
 
 
 class Auditor:
@@ -212,9 +218,7 @@ class Auditor:
             found[entry.account.id] = items
         # From here on nothing waits, so that the counts and the frontier change together.
         for entry in current:
-            entry.counted_to = end
-        for subscription, items in found.items():
-            self._entries[subscription].found += items
+            entry.add(found.get(entry.account.id, 0), end)
         self._frontier = end
         return [self._entries[subscription] for subscription in found]
 
@@ -226,8 +230,7 @@ class Auditor:
             behind = [entry for entry in behind if entry.counted_to < until]
             wants = [want_from(entry.account, Position(seq=entry.counted_to)) for entry in behind]
             for entry, items in zip(behind, await count_wanted(self._bus, wants, until), strict=True):
-                entry.found += items
-                entry.counted_to = until
+                entry.add(items, until)
         for entry in [e for e in self._lagging.values() if e.counted_to == self._frontier]:
             del self._lagging[entry.account.id]
         return behind
@@ -262,9 +265,7 @@ class Auditor:
         for entry in current:
             position = entry.account.position
             if entry.waiting_at == position:  # it has not moved, so all that came since waits too
-                entry.waiting += entry.accepted - entry.waiting_accepted
-                entry.waiting_accepted = entry.accepted
-                self._take(entry)
+                self._took(entry, entry.waiting + entry.seen - entry.waiting_seen)
             elif position.seq >= end - NEAR_MESSAGES:
                 near.append(entry)
             else:
@@ -310,7 +311,7 @@ class Auditor:
     def _took(self, entry: _Entry, waiting: int) -> None:
         entry.waiting = waiting
         entry.waiting_at = entry.account.position
-        entry.waiting_accepted = entry.accepted
+        entry.waiting_seen = entry.seen
         self._take(entry)
 
     def _take(self, entry: _Entry) -> None:

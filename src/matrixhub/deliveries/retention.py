@@ -118,7 +118,7 @@ class Retention:
         made = await self._partitions.make(now)
         parked_before = now - timedelta(seconds=self._settings.parked_s)
         for subscription, items in (await self._books.expire_parked(parked_before)).items():
-            self._observe(ReadingsExpired(subscription=subscription, items=items, parked=True))
+            self._observe(ReadingsExpired(subscription=subscription, items=items, where="parked"))
         attempts_before = now - timedelta(seconds=self._settings.attempts_s)
         self._tell(made, await self._partitions.drop(attempts_before=attempts_before, parked_before=parked_before))
 
@@ -166,8 +166,10 @@ class Retention:
             [kept] = await count_wanted(self._bus, [want_from(account, end)], end.seq + 1)
             items = gone - kept - account.ahead
             if await self._books.expire(account, end, items):
-                self._observe(ReadingsExpired(subscription=account.id, items=items, parked=False))
+                self._observe(ReadingsExpired(subscription=account.id, items=items, where="stream"))
                 return
+            # It is being delivered, faster than it is counted: let it stand still for a moment.
+            await self._books.seize(account.id)
             again = await self._books.accounts(account.id)
             if not again or again[0].position.seq >= floor:
                 return

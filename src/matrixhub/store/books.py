@@ -54,6 +54,11 @@ class PostgresBooks:
         async with self._database.connection() as connection:
             await connection.execute(_SQL["raise_floor"], seq)
 
+    async def seize(self, subscription: SubscriptionId) -> None:
+        """Take a subscription from its worker. See `Books.seize`."""
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL["seize"], subscription)
+
     async def expire(self, account: Account, end: Position, items: int) -> bool:
         """Go to `end` without delivering. See `Books.expire`."""
         place = account.position

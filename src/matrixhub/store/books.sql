@@ -39,6 +39,9 @@ returning p.subscription_id;
 -- name: raise_floor
 update stream_floor set seq = greatest(seq, $1);
 
+-- name: seize
+update subscription_progress set owner = null, fence = fence + 1 where subscription_id = $1;
+
 -- What it was counted for must still be so. The owner finds its fence broken and reads again.
 -- name: expire
 update subscription_progress set
