@@ -187,11 +187,11 @@ class Leases(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """Readings found in the stream that a subscription wants, by the filter it had, between two sequences."""
+    """Readings found in the stream that a subscription wants, by the filter it had, before message `to_seq`."""
 
     subscription: SubscriptionId
     filter: Filter
-    from_seq: int
+    start: Position
     to_seq: int
     items: int
 
@@ -208,7 +208,7 @@ class Books(Protocol):
         ...
 
     async def add_accepted(self, counts: Sequence[Counted]) -> frozenset[SubscriptionId]:
-        """Add to what is accepted where the count begins at `accepted_seq`; for whom that was done. Raises StoreError.
+        """Add to what is accepted where the count begins at `accepted_to`; for whom that was done. Raises StoreError.
 
         Others were counted up by somebody else, changed their filter, or were just being written: look again.
         """

@@ -46,15 +46,15 @@ SHOWN_MAX = 1_000
 
 @dataclass(slots=True)
 class _Entry:
-    """What the auditor knows of a subscription: its row when last read, and what was found since `saved_seq`.
+    """What the auditor knows of a subscription: its row when last read, and what was found since `saved_to`.
 
     `seen` is all that was found while it is known, `waiting` what lay behind the position `waiting_at` when `seen` was
     `waiting_seen`.
     """
 
     account: Account
-    saved_seq: int
-    counted_to: int
+    saved_to: Position
+    counted_to: Position
     found: int = 0
     seen: int = 0
     waiting: int = 0
@@ -64,7 +64,7 @@ class _Entry:
     due_s: float = 0.0
     difference: int = 0
 
-    def add(self, items: int, counted_to: int) -> None:
+    def add(self, items: int, counted_to: Position) -> None:
         """Take over a count."""
         self.found += items
         self.seen += items
@@ -86,14 +86,14 @@ class Auditor:
         self._entries: dict[SubscriptionId, _Entry] = {}
         self._by_property: dict[str, list[_Entry]] = {}
         self._lagging: dict[SubscriptionId, _Entry] = {}
-        self._frontier: int | None = None
+        self._frontier: Position | None = None
         self._fingerprint: Sequence[int] = ()
-        self._measured_end = -1
+        self._measured_end: Position | None = None
         self._far_left = False
         self._shown: set[SubscriptionId] = set()
         self._measure_at_s = float("-inf")
         self._save_all_at_s = self._clock.monotonic() + SAVE_ALL_S
-        self._saved_frontier = 0
+        self._saved_frontier: Position | None = None
 
     @property
     def name(self) -> str:
@@ -115,7 +115,8 @@ class Auditor:
         try:
             if await self._duty.held():
                 await self.round()
-                return any(entry.counted_to < (self._frontier or 0) for entry in self._lagging.values())
+                frontier = self._frontier
+                return frontier is not None and any(e.counted_to < frontier for e in self._lagging.values())
             if self._entries:
                 self._observe(BalancesForgotten())
                 self._forget()
@@ -142,7 +143,7 @@ class Auditor:
         if changed:
             self._reconcile(await self._books.accounts())
         bounds = await self._bus.bounds()
-        end = bounds.last_seq + 1
+        end = Position(seq=bounds.last_seq + 1)
         found = await self._count_new(end)
         found += await self._catch_up(end)
         if measure:
@@ -166,11 +167,11 @@ class Auditor:
         entries: dict[SubscriptionId, _Entry] = {}
         for account in accounts:
             entry = self._entries.get(account.id)
-            if entry is None or (entry.saved_seq, entry.account.filter) != (account.accepted_seq, account.filter):
+            if entry is None or (entry.saved_to, entry.account.filter) != (account.accepted_to, account.filter):
                 entry = _Entry(
                     account=account,
-                    saved_seq=account.accepted_seq,
-                    counted_to=account.accepted_seq,
+                    saved_to=account.accepted_to,
+                    counted_to=account.accepted_to,
                     balance=entry.balance if entry else None,
                     difference=entry.difference if entry else 0,
                 )
@@ -187,7 +188,7 @@ class Auditor:
             if entry.counted_to != self._frontier:
                 self._lagging[entry.account.id] = entry
 
-    async def _count_new(self, end: int) -> list[_Entry]:
+    async def _count_new(self, end: Position) -> list[_Entry]:
         """Count what came since the last round, once for all who were counted up to there; who has something new."""
         if self._frontier is None:
             self._frontier = end
@@ -198,7 +199,7 @@ class Auditor:
             return []
         current = [e for e in self._entries.values() if e.account.id not in self._lagging]
         totals: Counter[str] = Counter()
-        async with aclosing(self._bus.headers(SENSORS_SUBJECTS, self._frontier, end)) as pages:
+        async with aclosing(self._bus.headers(SENSORS_SUBJECTS, self._frontier.seq, end.seq)) as pages:
             async for page in pages:
                 for message in page:
                     totals[message.subject] += message.items
@@ -213,8 +214,8 @@ class Auditor:
                     zoned[account.id] = entry
                 else:
                     found[account.id] = found.get(account.id, 0) + items
-        wants = [want_from(entry.account, Position(seq=self._frontier)) for entry in zoned.values()]
-        for entry, items in zip(zoned.values(), await count_wanted(self._bus, wants, end), strict=True):
+        wants = [want_from(entry.account, self._frontier) for entry in zoned.values()]
+        for entry, items in zip(zoned.values(), await count_wanted(self._bus, wants, end.seq), strict=True):
             found[entry.account.id] = items
         # From here on nothing waits, so that the counts and the frontier change together.
         for entry in current:
@@ -222,14 +223,15 @@ class Auditor:
         self._frontier = end
         return [self._entries[subscription] for subscription in found]
 
-    async def _catch_up(self, end: int) -> list[_Entry]:
+    async def _catch_up(self, end: Position) -> list[_Entry]:
         """Count on for those that lag: the new ones, and all after a start."""
         behind = [entry for entry in self._lagging.values() if entry.counted_to < end]
         if behind:
-            until = min(min(entry.counted_to for entry in behind) + CATCH_UP_MESSAGES, end)
+            first = min(entry.counted_to.seq for entry in behind)
+            until = min(Position(seq=first + CATCH_UP_MESSAGES), end)
             behind = [entry for entry in behind if entry.counted_to < until]
-            wants = [want_from(entry.account, Position(seq=entry.counted_to)) for entry in behind]
-            for entry, items in zip(behind, await count_wanted(self._bus, wants, until), strict=True):
+            wants = [want_from(entry.account, entry.counted_to) for entry in behind]
+            for entry, items in zip(behind, await count_wanted(self._bus, wants, until.seq), strict=True):
                 entry.add(items, until)
         for entry in [e for e in self._lagging.values() if e.counted_to == self._frontier]:
             del self._lagging[entry.account.id]
@@ -241,24 +243,24 @@ class Auditor:
             entry.account.id: Counted(
                 subscription=entry.account.id,
                 filter=entry.account.filter,
-                from_seq=entry.saved_seq,
-                to_seq=entry.counted_to,
+                start=entry.saved_to,
+                to_seq=entry.counted_to.seq,
                 items=entry.found,
             )
             for entry in entries
-            if entry.counted_to > entry.saved_seq and (entry.found or everything)
+            if entry.counted_to > entry.saved_to and (entry.found or everything)
         }
         for start in range(0, len(counted), SAVE_MAX):
             some = list(counted.values())[start : start + SAVE_MAX]
             for subscription in await self._books.add_accepted(some):
                 entry, count = self._entries[subscription], counted[subscription]
+                entry.saved_to = Position(seq=count.to_seq)
                 entry.account = replace(
-                    entry.account, accepted=entry.account.accepted + count.items, accepted_seq=count.to_seq
+                    entry.account, accepted=entry.account.accepted + count.items, accepted_to=entry.saved_to
                 )
-                entry.saved_seq = count.to_seq
                 entry.found -= count.items
 
-    async def _measure(self, before: Bounds, end: int) -> None:
+    async def _measure(self, before: Bounds, end: Position) -> None:
         """Take the balances that can be had at little cost, and report them."""
         current = [entry for entry in self._entries.values() if entry.counted_to == end]
         near, far = [], []
@@ -266,11 +268,11 @@ class Auditor:
             position = entry.account.position
             if entry.waiting_at == position:  # it has not moved, so all that came since waits too
                 self._took(entry, entry.waiting + entry.seen - entry.waiting_seen)
-            elif position.seq >= end - NEAR_MESSAGES:
+            elif position.seq >= end.seq - NEAR_MESSAGES:
                 near.append(entry)
             else:
                 far.append(entry)
-        counts = await count_wanted(self._bus, [want_from(e.account, e.account.position) for e in near], end)
+        counts = await count_wanted(self._bus, [want_from(e.account, e.account.position) for e in near], end.seq)
         if await self._was_purged(before):
             return
         for entry, waiting in zip(near, counts, strict=True):
@@ -281,7 +283,7 @@ class Auditor:
         if all(entry.balance is not None for entry in self._entries.values()):
             self._observe(_measured(total_balance(self.balances.values()), ""))
 
-    async def _measure_far(self, before: Bounds, far: Sequence[_Entry], end: int) -> bool:
+    async def _measure_far(self, before: Bounds, far: Sequence[_Entry], end: Position) -> bool:
         """Whose turn it is of those with a long way to count, for as long as a measurement may take; whether some are
         left.
         """
@@ -291,7 +293,7 @@ class Auditor:
             started = self._clock.monotonic()
             if entry.due_s > started or started - began > MEASURE_MAX_S:
                 break
-            [waiting] = await count_wanted(self._bus, [want_from(entry.account, entry.account.position)], end)
+            [waiting] = await count_wanted(self._bus, [want_from(entry.account, entry.account.position)], end.seq)
             if await self._was_purged(before):
                 break
             self._took(entry, waiting)

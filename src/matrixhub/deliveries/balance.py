@@ -51,7 +51,7 @@ async def take_balances(
 
 
 async def _count(bus: Bus, accounts: Sequence[Account], end: int, progressed: Progressed) -> Sequence[Balance]:
-    uncounted = [want_from(account, Position(seq=account.accepted_seq)) for account in accounts]
+    uncounted = [want_from(account, account.accepted_to) for account in accounts]
     waiting = [want_from(account, account.position) for account in accounts]
     counts = await count_wanted(bus, [*uncounted, *waiting], end, progressed)
     return [

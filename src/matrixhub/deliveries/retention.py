@@ -179,17 +179,17 @@ class Retention:
     async def _count_up(self, floor: int) -> None:
         """Have everybody's accepted readings before the floor counted, while they are there."""
         for _ in range(TRIES):
-            behind = [account for account in await self._books.accounts() if account.accepted_seq < floor]
+            behind = [account for account in await self._books.accounts() if account.accepted_to.seq < floor]
             if not behind:
                 return
-            wants: list[Want] = [want_from(account, Position(seq=account.accepted_seq)) for account in behind]
+            wants: list[Want] = [want_from(account, account.accepted_to) for account in behind]
             counts = await count_wanted(self._bus, wants, floor)
             await self._books.add_accepted(
                 [
                     Counted(
                         subscription=account.id,
                         filter=account.filter,
-                        from_seq=account.accepted_seq,
+                        start=account.accepted_to,
                         to_seq=floor,
                         items=items,
                     )

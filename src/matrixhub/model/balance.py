@@ -16,8 +16,8 @@ from matrixhub.model.subscription import Filter, Position
 class Account:
     """What is kept of a subscription for its balance, read from its row at one moment.
 
-    `accepted` counts the readings it wants before stream message `accepted_seq`, by the auditor's count; the other
-    counts are the carrier's. `ahead` are readings that these hold already although they lie behind the position:
+    `accepted` counts the readings it wants before `accepted_to`, by the auditor's count; the other counts are the
+    carrier's. `ahead` are readings that these hold already although they lie behind the position:
     parts of a request, up to `sending_to`, that were settled before the whole of it.
     """
 
@@ -25,7 +25,7 @@ class Account:
     property_id: PropertyId
     filter: Filter
     accepted: int
-    accepted_seq: int
+    accepted_to: Position
     position: Position
     sending_to: Position | None = None
     step: int = 0
@@ -35,11 +35,6 @@ class Account:
     expired: int = 0
     skipped: int = 0
     replayed: int = 0
-
-    @property
-    def first_needed(self) -> int:
-        """The sequence from which the stream must be counted for the balance."""
-        return min(self.position.seq, self.accepted_seq)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +85,7 @@ def total_balance(balances: Iterable[Balance]) -> Balance:
 def balance_of(account: Account, *, uncounted: int, waiting: int) -> Balance:
     """The balance from the two counts of the stream, both up to the same end.
 
-    Shape:  uncounted are the wanted readings from `accepted_seq` on, waiting those from the position on.
+    Shape:  uncounted are the wanted readings from `accepted_to` on, waiting those from the position on.
     """
     return Balance(
         accepted=account.accepted + uncounted + account.replayed,

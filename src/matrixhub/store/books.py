@@ -41,7 +41,8 @@ class PostgresBooks:
         columns = (
             [c.subscription for c in counts],
             [filter_document(c.filter) for c in counts],
-            [c.from_seq for c in counts],
+            [c.start.seq for c in counts],
+            [c.start.item for c in counts],
             [c.to_seq for c in counts],
             [c.items for c in counts],
         )
@@ -96,7 +97,7 @@ def account_of(overview: Overview) -> Account:
         property_id=made.property_id,
         filter=made.filter,
         accepted=overview.accepted,
-        accepted_seq=overview.accepted_seq,
+        accepted_to=overview.accepted_to,
         position=progress.position,
         sending_to=progress.sending_to,
         step=progress.step,
@@ -119,13 +120,13 @@ def _account_from_row(row: Any) -> Account:
             zones=frozenset(map(ZoneId, row["filter"]["zones"])),
             devtypes=frozenset(row["filter"]["devtypes"]),
         ),
+        accepted_to=Position(seq=row["accepted_seq"], item=row["accepted_item"]),
         position=Position(seq=row["position_seq"], item=row["position_item"]),
         sending_to=None if sending is None else Position(seq=sending, item=row["sending_item"] or 0),
         **{
             name: row[name]
             for name in (
                 "accepted",
-                "accepted_seq",
                 "step",
                 "ahead",
                 "delivered",

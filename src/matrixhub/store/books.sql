@@ -11,7 +11,7 @@ select count(*)::bigint as accounts, coalesce(sum(step), 0)::bigint as steps,
 from subscription_progress;
 
 -- name: accounts
-select s.id, s.property_id, s.filter, p.accepted, p.accepted_seq, p.position_seq, p.position_item, p.sending_seq,
+select s.id, s.property_id, s.filter, p.accepted, p.accepted_seq, p.accepted_item, p.position_seq, p.position_item, p.sending_seq,
   p.sending_item, p.step, p.ahead, p.delivered, p.parked, p.expired, p.skipped, p.replayed
 from subscriptions s join subscription_progress p on p.subscription_id = s.id
 where $1::text is null or s.id = $1
@@ -22,16 +22,17 @@ order by s.id;
 -- waits for a carrier while it holds the row of another.
 -- name: add_accepted
 with counts as (
-  select * from unnest($1::text[], $2::jsonb[], $3::bigint[], $4::bigint[], $5::bigint[])
-    as c (id, filter, from_seq, to_seq, items)
+  select * from unnest($1::text[], $2::jsonb[], $3::bigint[], $4::integer[], $5::bigint[], $6::bigint[])
+    as c (id, filter, from_seq, from_item, to_seq, items)
 ), free as (
   select p.subscription_id, c.to_seq, c.items
   from subscription_progress p
     join counts c on c.id = p.subscription_id and c.from_seq = p.accepted_seq
+      and c.from_item = p.accepted_item
     join subscriptions s on s.id = p.subscription_id and s.filter = c.filter
   for update of p skip locked
 )
-update subscription_progress p set accepted = p.accepted + free.items, accepted_seq = free.to_seq
+update subscription_progress p set accepted = p.accepted + free.items, accepted_seq = free.to_seq, accepted_item = 0
 from free where p.subscription_id = free.subscription_id
 returning p.subscription_id;
 

@@ -48,13 +48,13 @@ class Codec:
 class Overview:
     """A subscription with its progress, what is asked of it, and the worker that delivers it.
 
-    `accepted` counts the readings it wants before stream message `accepted_seq`, by the auditor's count.
+    `accepted` counts the readings it wants before `accepted_to`, by the auditor's count.
     """
 
     subscription: Subscription
     progress: Progress
     accepted: int
-    accepted_seq: int
+    accepted_to: Position
     owner: str | None
     replay: Replay | None
     redrive: int
@@ -200,7 +200,7 @@ def overview_from_row(row: Any, codec: Codec) -> Overview:
         subscription=_subscription_from_row(row, codec),
         progress=_progress_from_row(row),
         accepted=row["accepted"],
-        accepted_seq=row["accepted_seq"],
+        accepted_to=Position(seq=row["accepted_seq"], item=row["accepted_item"]),
         owner=row["owner"],
         replay=None
         if row["replay_id"] is None

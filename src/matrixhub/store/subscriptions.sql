@@ -12,8 +12,16 @@ returning created_at;
 insert into subscription_progress (subscription_id, position_seq, accepted_seq)
 select $1, greatest($2::bigint, seq), greatest($2::bigint, seq) from stream_floor for share;
 
--- A key that another write took the version of finds no row.
+-- A key that another write took the version of finds no row. With another filter, what is accepted is counted anew from
+-- the position on; what lies before it is what became of it.
 -- name: update
+with rebased as (
+  update subscription_progress p set
+    accepted = p.delivered + p.parked + p.expired + p.skipped - p.replayed - p.ahead,
+    accepted_seq = p.position_seq, accepted_item = p.position_item
+  from subscriptions s
+  where s.property_id = $1 and s.id = $2 and s.version = $3 and s.filter <> $5 and p.subscription_id = s.id
+)
 update subscriptions set
   name = $4, filter = $5, url = $6, ca_pem = $7, auth = $8, batch_items = $9, batch_bytes = $10, kind = $11,
   destination = $12, policy = $13, format = $14, signing = $15, notify = $16, secrets = $17, auth_secret = null,
