@@ -269,11 +269,19 @@ class NatsBus:
 
     async def bounds(self) -> Bounds:
         """The sequences stored now. See `Bus.bounds`."""
+        state = await self._state()
+        return Bounds(first_seq=max(1, state["first_seq"]), last_seq=state["last_seq"])
+
+    async def size_bytes(self) -> int:
+        """How many bytes the stream takes now. Raises BusError."""
+        return int((await self._state())["bytes"])
+
+    async def _state(self) -> Mapping[str, Any]:
         answer = await self._request(f"$JS.API.STREAM.INFO.{self._stream}", {})
         if "error" in answer:
             raise BusError(f"stream {self._stream}: {answer['error'].get('description')}")
-        state = answer["state"]
-        return Bounds(first_seq=max(1, state["first_seq"]), last_seq=state["last_seq"])
+        state: Mapping[str, Any] = answer["state"]
+        return state
 
     async def first_seq_since(self, instant_ms: int) -> int:
         """The first sequence stored since the instant. See `Bus.first_seq_since`."""
