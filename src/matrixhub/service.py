@@ -309,7 +309,7 @@ async def _add_ingest(
 async def _add_bookkeeping(
     settings: Settings, database: Database, bus: NatsBus, observe: Observe, stages: list[Stage]
 ) -> None:
-    """The balance and retention. Raises StoreError."""
+    """The balance and retention."""
     clock = SystemClock()
     books = PostgresBooks(database)
     auditor = Auditor(bus, books, PostgresDuty(database.dsn, AUDIT_DUTY), clock, observe)

@@ -109,8 +109,14 @@ class Retention:
         await self.keep_stream()
 
     async def make_partitions(self) -> None:
-        """Make the partitions of the next days. Raises StoreError."""
-        self._tell(await self._partitions.make(self._now()), ())
+        """Make the partitions of the next days before the first row is to lie in them.
+
+        Where that cannot be now, because the tables are busy, rows lie in the default partition until the next round.
+        """
+        try:
+            self._tell(await self._partitions.make(self._now()), ())
+        except StoreError as error:
+            self._observe(StoreFailed(step="make partitions", error=error.message))
 
     async def keep_partitions(self) -> None:
         """Make partitions ahead, let old parked readings expire, drop what is over. Raises StoreError."""
