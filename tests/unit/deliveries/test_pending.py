@@ -61,7 +61,7 @@ async def test_what_lies_before_the_position_is_not_counted() -> None:
     assert await count_pending(bus, subscription(), Position(seq=99)) == 0
 
 
-async def many(seed: int) -> tuple[MemoryBus, list[tuple[int, int, str, str, str, str]]]:
+async def many(seed: int) -> tuple[MemoryBus, list[tuple[int, int, str, BuildingId, str, str]]]:
     """A stream of messages of two properties, and every line in it: seq, item, property, building, type, zone."""
     chance, bus, lines = random.Random(seed), MemoryBus(), []
     for seq in range(1, 41):
