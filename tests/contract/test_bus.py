@@ -251,6 +251,17 @@ async def test_a_stream_that_was_purged_whole_goes_on_where_it_was(bus: Bus) -> 
     assert await bus.bounds() == Bounds(first_seq=4, last_seq=4)
 
 
+async def test_counting_ends_even_when_what_is_counted_is_purged_meanwhile(bus: Bus) -> None:
+    for _ in range(4):
+        await bus.publish([outgoing(n) for n in range(10)])
+        bounds = await bus.bounds()
+        async with asyncio.timeout(20):
+            counted, _ = await asyncio.gather(
+                bus.count_items("sensors.>", bounds.first_seq, bounds.last_seq + 1), bus.purge(bounds.last_seq + 1)
+            )
+        assert 0 <= counted <= 10
+
+
 async def test_a_message_knows_when_it_was_stored(bus: Bus) -> None:
     before = time.time_ns() // 1_000_000 - 1
     await bus.publish([outgoing(1)])

@@ -316,6 +316,11 @@ class NatsBus:
             return
         async with contextlib.aclosing(self._consume(subject, next_seq, headers_only=True)) as pages:
             async for messages, pending in pages:
+                if not messages:  # what was there is on its way, or was purged meanwhile
+                    first = await self._first_at_leader(subject, next_seq)
+                    if first is None or first >= to_seq:
+                        return
+                    continue
                 yield messages if messages[-1].seq < to_seq else [m for m in messages if m.seq < to_seq]
                 next_seq = messages[-1].seq + 1
                 if pending == 0 or next_seq >= to_seq:
@@ -404,7 +409,7 @@ class _PullReader:
         self._heard = asyncio.Event()
 
     async def batches(self) -> AsyncIterator[tuple[Sequence[Message], int]]:
-        """The batches, without end. Raises BusError."""
+        """The batches, without end; an empty one says that the server lives and has nothing. Raises BusError."""
         # Messages of a consumer come under their own subject, so only the subscription tells whose they are.
         inbox = self._client.new_inbox()
         subscription = await self._client.subscribe(inbox, cb=self._take, pending_msgs_limit=0, pending_bytes_limit=0)
@@ -418,8 +423,7 @@ class _PullReader:
                     raise BusError("follow: no heartbeat") from error
                 self._heard.clear()
                 batch, self._messages = self._messages, []
-                if batch:
-                    yield batch, self._pending
+                yield batch, self._pending
                 if self._failure:
                     raise BusError(f"follow: {self._failure}")
         finally:
