@@ -17,8 +17,10 @@ from matrixhub.api import Checks, HttpServer, make_app
 from matrixhub.bus import NatsBus, StreamSettings, open_bus
 from matrixhub.config import Settings, listen_address, policy_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
+from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
 from matrixhub.deliveries.notices import Notices
+from matrixhub.deliveries.retention import Retention, RetentionSettings
 from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
 from matrixhub.ingest import Acceptor, IngestApp, Registry
 from matrixhub.ingest.normalise import TimeRules
@@ -31,9 +33,12 @@ from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
 from matrixhub.ports import Sender
 from matrixhub.store import Database, open_database
+from matrixhub.store.books import PostgresBooks
+from matrixhub.store.duty import AUDIT_DUTY, RETENTION_DUTY, PostgresDuty
 from matrixhub.store.keys import digest, keep_local_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.notices import NoticeStore
+from matrixhub.store.partitions import PostgresPartitions
 from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
@@ -245,6 +250,7 @@ async def _run_roles(
             stages.append(("deliveries", worker.run))
             stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
             _add_notices(settings, database, codec, bus, sender, observe, stages)
+            await _add_bookkeeping(settings, database, bus, observe, stages)
         stages.append(("http", partial(_serve_http, http, checks, metrics, ingest, http_done)))
         info = HubInfo(url=http.url, roles=roles, seconds=time.perf_counter() - began)
         observe(HubStarted(version=__version__, roles=" ".join(roles), url=info.url, seconds=round(info.seconds, 3)))
@@ -345,6 +351,33 @@ def _add_notices(
         retention_pending_s=settings.streams.retention_pending_s,
     )
     stages.append(("notices", notices.run))
+
+
+async def _add_bookkeeping(
+    settings: Settings, database: Database, bus: NatsBus, observe: Observe, stages: list[Stage]
+) -> None:
+    """The balance and retention."""
+    clock = SystemClock()
+    books = PostgresBooks(database)
+    auditor = Auditor(bus, books, PostgresDuty(database.dsn, AUDIT_DUTY), clock, observe)
+    retention = Retention(
+        RetentionSettings(
+            # What repeats are recognised by is read back from the stream.
+            stream_s=max(settings.streams.retention_s, settings.ingest.dedup_window_s),
+            pending_s=settings.streams.retention_pending_s,
+            attempts_s=settings.deliveries.attempts_retention_s,
+            parked_s=settings.deliveries.parked_retention_s,
+        ),
+        bus,
+        books,
+        PostgresPartitions(database),
+        PostgresDuty(database.dsn, RETENTION_DUTY),
+        clock,
+        observe,
+    )
+    await retention.make_partitions()  # before the first attempt is recorded
+    stages.append((auditor.name, auditor.run))
+    stages.append((retention.name, retention.run))
 
 
 def _listener(

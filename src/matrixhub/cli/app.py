@@ -9,6 +9,7 @@ import typer
 
 from matrixhub import __version__
 from matrixhub.cli.attempts import attempts
+from matrixhub.cli.balance import balance
 from matrixhub.cli.demo import demo
 from matrixhub.cli.doctor import doctor
 from matrixhub.cli.egress import egress
@@ -62,7 +63,7 @@ def root(
     config_file.set(config)
 
 
-for command in (demo, up, run, simulate, replay, receive, config, migrate, doctor):
+for command in (demo, up, run, simulate, replay, receive, balance, config, migrate, doctor):
     app.command()(command)
 app.add_typer(site, name="site")
 app.add_typer(keys, name="key")

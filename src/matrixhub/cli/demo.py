@@ -24,7 +24,7 @@ from matrixhub.cli.liveview import LiveState, RateMeter, live_screen, shortened_
 from matrixhub.cli.local import EXIT_FAILED, fail, first_error, print_json, settings_for
 from matrixhub.cli.sitefile import read_site
 from matrixhub.config import Settings, data_directory
-from matrixhub.deliveries.pending import count_pending
+from matrixhub.deliveries.balance import subscription_balance
 from matrixhub.engines import read_secrets
 from matrixhub.model.destination import BasicAuth, Destination
 from matrixhub.model.errors import EngineError, MatrixHubError
@@ -40,6 +40,7 @@ from matrixhub.sources.playback import SimulatedTime, Tally, stream
 from matrixhub.sources.simulator import Simulation
 from matrixhub.sources.sites import demo_site_path
 from matrixhub.store import Database, open_database
+from matrixhub.store.books import PostgresBooks
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription, show_subscription
 from matrixhub.testing.receiver import Accept, Answer, Behaviour, CloseMidResponse, HttpsReceiver, ResetBeforeAnswer
@@ -276,27 +277,29 @@ async def _summary(stage: Stage, tally: Tally, first_s: float | None) -> dict[st
     # The receiver has a reading a moment before the hub has saved that it was delivered.
     for _ in range(50):
         overview = await show_subscription(stage.database, stage.codec, property_id, stage.subscription.id)
-        pending = await count_pending(stage.bus, overview.subscription, overview.progress.position)
-        progress = overview.progress
-        accounted = progress.delivered + pending + progress.parked + progress.expired
-        if pending == 0 and accounted == tally.accepted:
+        balance = await subscription_balance(stage.bus, PostgresBooks(stage.database), stage.subscription.id)
+        if balance.holds and balance.pending == 0 and balance.accepted == tally.accepted:
             break
         await asyncio.sleep(0.1)
     totals = stage.receiver.ledger.summary()
     unexplained = totals.duplicates_in_new_request
     return {
-        "right": accounted == tally.accepted and totals.out_of_order == 0 and unexplained == 0 and tally.refused == 0,
+        "right": balance.holds
+        and balance.accepted == tally.accepted
+        and totals.out_of_order == 0
+        and unexplained == 0
+        and tally.refused == 0,
         "accepted": tally.accepted,
-        "delivered": progress.delivered,
-        "pending": pending,
-        "parked": progress.parked,
-        "expired": progress.expired,
+        "delivered": balance.delivered,
+        "pending": balance.pending,
+        "parked": balance.parked,
+        "expired": balance.expired,
         "refused": tally.refused,
         "received": totals.distinct,
         "requests": totals.requests,
         "duplicates": totals.duplicates,
         "out_of_order": totals.out_of_order,
-        "attempts_failed": progress.attempts_failed,
+        "attempts_failed": overview.progress.attempts_failed,
         "p50_ms": totals.p50_ms,
         "p99_ms": totals.p99_ms,
         "first_delivery_s": None if first_s is None else round(first_s, 3),

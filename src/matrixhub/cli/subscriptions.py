@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from matrixhub.cli.balance import balance_document
 from matrixhub.cli.fields import Given, file_document, options_document, takes_fields, unset_document
 from matrixhub.cli.local import (
     EXIT_FAILED,
@@ -26,6 +27,7 @@ from matrixhub.cli.local import find_subscription as _find
 from matrixhub.cli.local import run as run_command
 from matrixhub.cli.signing import signing_keys
 from matrixhub.cli.views import attempt_document, counting, overview_document, plan_document, replay_document
+from matrixhub.deliveries.balance import Balance, subscription_balance
 from matrixhub.deliveries.desk import (
     PlannedReplay,
     check_reach,
@@ -34,7 +36,6 @@ from matrixhub.deliveries.desk import (
     plan_replay,
     send_test,
 )
-from matrixhub.deliveries.pending import count_pending
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.health import health_of
@@ -44,6 +45,7 @@ from matrixhub.model.request import merge_patch, parse_request, patched
 from matrixhub.model.subscription import State, Subscription, public_view
 from matrixhub.service import open_sender
 from matrixhub.store.attempts import RecordedAttempt, record_attempt
+from matrixhub.store.books import PostgresBooks
 from matrixhub.store.replays import ReplayRecord, ask_replay, list_replays, shown_position, withdraw_replay
 from matrixhub.store.subscriptions import (
     Overview,
@@ -243,14 +245,14 @@ def list_(
 def show(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show one subscription: what it wants, where it goes, how far it has come and what waits."""
 
-    async def work() -> tuple[Overview, int]:
-        async with open_operator(data) as operator:
+    async def work() -> tuple[Overview, Balance]:
+        async with open_operator(data) as operator, open_operator_bus(data) as bus:
             overview = await _find(operator, subscription_id)
-        async with open_operator_bus(data) as bus:
-            return overview, await count_pending(bus, overview.subscription, overview.progress.position)
+            books = PostgresBooks(operator.database)
+            return overview, await subscription_balance(bus, books, overview.subscription.id)
 
-    overview, pending = run_command(work)
-    document = {**overview_document(overview, datetime.now(UTC)), "pending": pending}
+    overview, balance = run_command(work)
+    document = {**overview_document(overview, datetime.now(UTC)), **balance_document(balance)}
     if as_json:
         print_json(document)
         return

@@ -24,7 +24,6 @@ from matrixhub.deliveries.feed import Feed
 from matrixhub.deliveries.formats import frame_bytes, make_body
 from matrixhub.deliveries.lanes import Newest, by_device, in_parts
 from matrixhub.deliveries.memory import READ_BYTES_MIN, Memory
-from matrixhub.deliveries.pending import count_between
 from matrixhub.deliveries.plan import (
     Batch,
     Condemned,
@@ -40,6 +39,7 @@ from matrixhub.deliveries.plan import (
     verdict_of,
 )
 from matrixhub.deliveries.positions import Positions
+from matrixhub.deliveries.span import count_span
 from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem, time_ordered_id
 from matrixhub.model.errors import (
     BusError,
@@ -481,7 +481,8 @@ class Carrier:
             try:
                 first = Position(seq=(await self._bus.bounds()).first_seq)
                 start = min(max(replay.position, first), self._position)
-                items = await count_between(self._bus, subscription, start, self._position)
+                items = await count_span(self._bus, subscription, start, self._position)
+                items += self.lease.progress.ahead  # what was settled before its turn comes again as well
                 break
             except BusError:
                 # NATS is away, which its connection reports; the wish stays.

@@ -53,13 +53,13 @@ class Codec:
 class Overview:
     """A subscription with its progress, what is asked of it, and the worker that delivers it.
 
-    `accepted` counts the readings it wants before stream message `accepted_seq`, by the auditor's count.
+    `accepted` counts the readings it wants before `accepted_to`, by the auditor's count.
     """
 
     subscription: Subscription
     progress: Progress
     accepted: int
-    accepted_seq: int
+    accepted_to: Position
     owner: str | None
     replay: Replay | None
     redrive: int
@@ -206,7 +206,7 @@ def overview_from_row(row: Any, codec: Codec) -> Overview:
         subscription=_subscription_from_row(row, codec),
         progress=_progress_from_row(row),
         accepted=row["accepted"],
-        accepted_seq=row["accepted_seq"],
+        accepted_to=Position(seq=row["accepted_seq"], item=row["accepted_item"]),
         owner=row["owner"],
         replay=None
         if row["replay_id"] is None
@@ -250,6 +250,7 @@ def _progress_from_row(row: Any) -> Progress:
             name: row[name]
             for name in (
                 "lanes_done",
+                "ahead",
                 "step",
                 "epoch",
                 "delivered",
@@ -285,11 +286,7 @@ def _columns(subscription: Subscription, codec: Codec) -> tuple[object, ...]:
     destination = subscription.destination
     return (
         subscription.name,
-        {
-            "buildings": sorted(subscription.filter.buildings),
-            "zones": sorted(subscription.filter.zones),
-            "devtypes": sorted(subscription.filter.devtypes),
-        },
+        filter_document(subscription.filter),
         destination.url,
         destination.ca_pem,
         documents.auth_document(destination.auth, secrets),
@@ -303,6 +300,15 @@ def _columns(subscription: Subscription, codec: Codec) -> tuple[object, ...]:
         documents.notify_document(subscription.notify, secrets),
         documents.seal_secrets(secrets, codec.sealer, subscription.id),
     )
+
+
+def filter_document(wanted: Filter) -> dict[str, list[str]]:
+    """A filter as it is kept."""
+    return {
+        "buildings": sorted(wanted.buildings),
+        "zones": sorted(wanted.zones),
+        "devtypes": sorted(wanted.devtypes),
+    }
 
 
 async def _require(connection: Any, property_id: PropertyId, subscription_id: SubscriptionId) -> None:
