@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -239,11 +238,11 @@ class NatsBus:
                 raise BusError("read: no answer in time") from error
         if pending == 0:
             next_seq = messages[-1].seq + 1 if messages else from_seq
-            pending = await self._pending_at_leader(subject, next_seq)
+            pending = 0 if await self._first_at_leader(subject, next_seq) is None else 1
         return Page(messages, pending)
 
-    async def _pending_at_leader(self, subject: str, from_seq: int) -> int:
-        """1 if the leader of the stream has a matching message from the sequence on, else 0.
+    async def _first_at_leader(self, subject: str, from_seq: int) -> int | None:
+        """The sequence of the first matching message from the sequence on, as the leader of the stream knows it.
 
         Any replica may answer a direct get, also one that lags, so its word that there is nothing more is not enough:
         who believes it would miss what lies between its end and the leader's.
@@ -252,9 +251,11 @@ class NatsBus:
             f"$JS.API.STREAM.MSG.GET.{self._stream}", {"seq": max(1, from_seq), "next_by_subj": subject}
         )
         error = answer.get("error")
-        if error is not None and error.get("code") != 404:
+        if error is None:
+            return int(answer["message"]["seq"])
+        if error.get("code") != 404:
             raise BusError(f"read: {error.get('description')}")
-        return 0 if error is not None else 1
+        return None
 
     async def follow(self, from_seq: int) -> AsyncIterator[Sequence[Message]]:
         """Every message from the sequence on, without end. See `Bus.follow`."""
@@ -288,18 +289,12 @@ class NatsBus:
 
     async def count_items(self, subject: str, from_seq: int, to_seq: int | None = None) -> int:
         """How many items lie between the sequences. See `Bus.count_items`."""
+        end = (await self.bounds()).last_seq + 1 if to_seq is None else to_seq
         total = 0
-        async for messages in self._headers_of(subject, from_seq, to_seq):
-            total += sum(message.items for message in messages)
+        async with contextlib.aclosing(self.headers(subject, from_seq, end)) as pages:
+            async for messages in pages:
+                total += sum(message.items for message in messages)
         return total
-
-    async def count_by_subject(self, from_seq: int, to_seq: int) -> Mapping[str, int]:
-        """The items between the sequences, by subject. See `Bus.count_by_subject`."""
-        totals: Counter[str] = Counter()
-        async for messages in self._headers_of(self._subjects, from_seq, to_seq):
-            for message in messages:
-                totals[message.subject] += message.items
-        return totals
 
     async def purge(self, before_seq: int) -> None:
         """Remove what lies before the sequence. See `Bus.purge`."""
@@ -309,20 +304,21 @@ class NatsBus:
         if "error" in answer:
             raise BusError(f"purge: {answer['error'].get('description')}")
 
-    async def _headers_of(self, subject: str, from_seq: int, to_seq: int | None) -> AsyncIterator[Sequence[Message]]:
-        """The messages between the sequences, without their data. Raises BusError."""
-        if to_seq is not None and from_seq >= to_seq:
+    async def headers(self, subject: str, from_seq: int, to_seq: int) -> AsyncGenerator[Sequence[Message], None]:
+        """The messages between the sequences, without their data. See `Bus.headers`."""
+        next_seq = await self._first_at_leader(subject, from_seq)
+        if next_seq is None or next_seq >= to_seq:
             return
-        first = (await self.read(subject, from_seq, messages_max=1, bytes_max=1)).messages
-        if not first or (to_seq is not None and first[0].seq >= to_seq):
-            return
-        async with contextlib.aclosing(self._consume(subject, max(1, from_seq), headers_only=True)) as pages:
+        async with contextlib.aclosing(self._consume(subject, next_seq, headers_only=True)) as pages:
             async for messages, pending in pages:
-                wanted = messages if to_seq is None else [m for m in messages if m.seq < to_seq]
-                yield wanted
-                if pending == 0 or len(wanted) < len(messages) or (to_seq and messages[-1].seq >= to_seq - 1):
-                    return
-        raise BusError("count: the stream ended early")
+                yield messages if messages[-1].seq < to_seq else [m for m in messages if m.seq < to_seq]
+                next_seq = messages[-1].seq + 1
+                if pending == 0 or next_seq >= to_seq:
+                    break
+        # The consumer may live on a replica that lags, so its word that there is nothing more is not enough.
+        missed = await self._first_at_leader(subject, next_seq) if next_seq < to_seq else None
+        if missed is not None and missed < to_seq:
+            raise BusError(f"count: a replica lags, message {missed} is not there yet")
 
     async def _consume(
         self, subject: str, from_seq: int, *, headers_only: bool

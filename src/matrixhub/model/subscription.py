@@ -116,13 +116,15 @@ class Progress:
 
     `sending_to` is the end of the request that is (or was, before a crash) on its way: a new owner cuts the same
     request again, so that a repeat has the same id. `lanes_done` has a bit for each part of it that was settled, where
-    the order allows parts. `step` numbers what was saved, `epoch` the replays: both make repeats tell from new.
+    the order allows parts; `ahead` says how many of its readings are in the counts already. `step` numbers what was
+    saved, `epoch` the replays: both make repeats tell from new.
     The counts are of readings; `replayed` are those asked for again.
     """
 
     position: Position
     sending_to: Position | None = None
     lanes_done: int = 0
+    ahead: int = 0
     step: int = 0
     epoch: int = 0
     delivered: int = 0

@@ -178,6 +178,7 @@ async def _save_rare(connection: Any, step: Advance) -> None:
             [item.reason for item in step.parked],
             [item.http_status for item in step.parked],
             [item.request_id for item in step.parked],
+            step.position is None,
         )
     if step.redriven:
         await connection.execute(SQL["unpark"], step.subscription, list(step.redriven))

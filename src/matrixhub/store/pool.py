@@ -63,6 +63,8 @@ _UNREACHABLE = (
     asyncpg.exceptions.OperatorInterventionError,  # shut down, crashed, not ready yet
     asyncpg.exceptions.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.exceptions.PostgresSystemError,  # input or output failed
+    asyncpg.exceptions.TransactionRollbackError,  # two waited for each other, and this one gave way
+    asyncpg.exceptions.LockNotAvailableError,  # not within the time set for it
 )
 """What says that PostgreSQL is away or in trouble, as opposed to a mistake in our SQL."""
 

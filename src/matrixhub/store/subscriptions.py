@@ -244,6 +244,7 @@ def _progress_from_row(row: Any) -> Progress:
             name: row[name]
             for name in (
                 "lanes_done",
+                "ahead",
                 "step",
                 "epoch",
                 "delivered",
@@ -278,11 +279,7 @@ def _columns(subscription: Subscription, codec: Codec) -> tuple[object, ...]:
     destination = subscription.destination
     return (
         subscription.name,
-        {
-            "buildings": sorted(subscription.filter.buildings),
-            "zones": sorted(subscription.filter.zones),
-            "devtypes": sorted(subscription.filter.devtypes),
-        },
+        filter_document(subscription.filter),
         destination.url,
         destination.ca_pem,
         documents.auth_document(destination.auth, secrets),
@@ -296,6 +293,15 @@ def _columns(subscription: Subscription, codec: Codec) -> tuple[object, ...]:
         documents.notify_document(subscription.notify, secrets),
         documents.seal_secrets(secrets, codec.sealer, subscription.id),
     )
+
+
+def filter_document(wanted: Filter) -> dict[str, list[str]]:
+    """A filter as it is kept."""
+    return {
+        "buildings": sorted(wanted.buildings),
+        "zones": sorted(wanted.zones),
+        "devtypes": sorted(wanted.devtypes),
+    }
 
 
 async def _require(connection: Any, property_id: PropertyId, subscription_id: SubscriptionId) -> None:

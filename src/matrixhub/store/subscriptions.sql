@@ -7,8 +7,10 @@ insert into subscriptions
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'active')
 returning created_at;
 
+-- What lies before the floor is about to be removed, so nobody begins there.
 -- name: create_progress
-insert into subscription_progress (subscription_id, position_seq, accepted_seq) values ($1, $2, $2);
+insert into subscription_progress (subscription_id, position_seq, accepted_seq)
+select $1, greatest($2::bigint, seq), greatest($2::bigint, seq) from stream_floor for share;
 
 -- A key that another write took the version of finds no row.
 -- name: update
@@ -101,7 +103,8 @@ update subscription_progress set owner = null where owner = $1;
 delete from workers where id = $1;
 
 -- Every step names the fence it was made under; a step of an older owner finds no row. A step whose answer was lost is
--- saved again: its number is there already, and it changes nothing.
+-- saved again: its number is there already, and it changes nothing. One that goes back to where retention removes
+-- readings finds no row either. What is counted while the position stays lies ahead of it.
 -- name: advance
 with steps as (
   select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[], $7::bigint[],
@@ -109,10 +112,13 @@ with steps as (
       $15::timestamptz[], $16::timestamptz[], $17::text[], $18::boolean[], $19::bigint[])
     as a (id, owner, fence, step, position_seq, position_item, sending_seq, sending_item, lanes_done, delivered, skipped,
       replayed, attempts_failed, failures, failing_since, retry_at, last_error, replays, redrive_done)
+), floor as (
+  select seq from stream_floor where exists (select from steps where replays) for share
 ), held as (
   select p.subscription_id, p.step < a.step as fresh
   from subscription_progress p join steps a on a.id = p.subscription_id
   where p.owner = a.owner and p.fence = a.fence
+    and not (a.replays and p.step < a.step and a.position_seq < (select seq from floor))
   for update of p
 ), moved as (
   update subscription_progress p set
@@ -122,6 +128,7 @@ with steps as (
     sending_seq = a.sending_seq,
     sending_item = a.sending_item,
     lanes_done = a.lanes_done,
+    ahead = case when a.position_seq is null then p.ahead + a.delivered + a.skipped else 0 end,
     delivered = p.delivered + a.delivered,
     skipped = p.skipped + a.skipped,
     replayed = p.replayed + a.replayed,
@@ -147,6 +154,7 @@ with steps as (
 )
 select subscription_id, fresh from held;
 
+-- $11: the position stays, so they lie ahead of it.
 -- name: park
 with added as (
   insert into parked (subscription_id, parked_at, id, seq, item, line, code, reason, http_status, request_id)
@@ -154,7 +162,7 @@ with added as (
     $8::text[], $9::integer[], $10::text[])
   returning subscription_id
 )
-update subscription_progress p set parked = p.parked + a.n
+update subscription_progress p set parked = p.parked + a.n, ahead = p.ahead + case when $11 then a.n else 0 end
 from (select subscription_id, count(*) as n from added group by 1) a where p.subscription_id = a.subscription_id;
 
 -- Parked readings that retention took meanwhile stay expired.
