@@ -23,7 +23,7 @@ from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.delivery import Attempt, ParkedItem, time_ordered_id
 from matrixhub.model.destination import ClientCredentials, Destination
-from matrixhub.model.errors import Conflict, Gone, InvalidValue, NotFound
+from matrixhub.model.errors import Conflict, DestinationRefused, Gone, InvalidValue, NotFound
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId, ZoneId
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.secret import Secret
@@ -673,3 +673,14 @@ async def test_what_can_never_be_reached_is_refused_early(database: Database) ->
         Notify(subscription_id=other.id),
         allowed_to_all=["10.0.0.0/8"],
     )
+
+
+async def test_an_answer_that_is_no_text_is_recorded_all_the_same(database: Database) -> None:
+    made = await subscribe(database)
+    sender = ScriptedSender()
+    sender.script = [DestinationRefused("HTTP 500: \x00\x01", http_status=500, answer="\x00\udc80answer")]
+    result = await send_test(sender, made, SystemClock())
+    await record_attempt(database, made.property_id, made.id, result.attempt)
+    kept = (await show_attempt(database, made.property_id, result.attempt.id)).attempt
+    assert kept.answer.endswith("answer")
+    assert (kept.answer, kept.error) == (result.attempt.answer, result.attempt.error)

@@ -434,5 +434,7 @@ def _shown(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {_shown(v)}" for k, v in value.items() if v not in ([], "", None)) or "all"
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(map(_shown, value))
+    if value is None:
+        return ""
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -298,10 +298,15 @@ async def send_test(sender: Sender, subscription: Subscription, clock: Clock) ->
         http_status=status,
         seconds=time.perf_counter() - started,
         code=code,
-        error=error_text,
-        answer=answer[:ANSWER_SHOWN_MAX],
+        error=_storable(error_text),
+        answer=_storable(answer[:ANSWER_SHOWN_MAX]),
     )
     return TestResult(taken=not code, attempt=attempt)
+
+
+def _storable(text: str) -> str:
+    """The text as PostgreSQL takes it: without NUL and without halves of characters."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
 
 
 def sample_line(property_id: PropertyId, instant_ms: int) -> str:
