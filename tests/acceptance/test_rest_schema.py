@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import schemathesis
@@ -16,11 +18,12 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.acceptance.hub import PROPERTY, Hub
+from tests.acceptance.hub import Hub, site_text
 
 from matrixhub.api.openapi import openapi_text
 
 COMMITTED = Path(__file__).parents[2] / "openapi.json"
+PROPERTY = "rest-schema"
 EXAMPLES = 6
 """Requests made up for each route: enough to try each field with something strange, few enough to be quick."""
 
@@ -42,11 +45,25 @@ def test_the_committed_document_is_that_of_the_code() -> None:
 
 
 @pytest.fixture(scope="module")
-def things(hub: Hub) -> Mapping[str, str]:
-    """A key that may manage, and ids of things that there are."""
+def things(hub: Hub) -> Iterator[Mapping[str, str]]:
+    """A key that may manage a property of its own, and ids of things that there are; nothing is left behind."""
+    site = hub.write("rest.site.yaml", site_text(PROPERTY, ("rest-0", "rest-1")))
+    assert hub.run("site", "apply", str(site)).code == 0
+    hub.ask("key", "create", "--property", PROPERTY)
     key = hub.ask("key", "create", "--property", PROPERTY, "--manage")["key"]
     made = hub.ask("subscription", "create", "--property", PROPERTY, "--url", "https://example.invalid/")
-    return {"key": key, "subscription_id": made["id"]}
+    yield {"key": key, "subscription_id": made["id"]}
+    while left := json.loads(ask(hub, key, "GET", "/subscriptions"))["items"]:
+        for one in left:
+            ask(hub, key, "DELETE", f"/subscriptions/{one['id']}")
+
+
+def ask(hub: Hub, key: str, method: str, path: str) -> bytes:
+    """What the REST face answers."""
+    headers = {"Authorization": f"Bearer {key}"}
+    with urlopen(Request(f"{hub.url}/hub/v1{path}", method=method, headers=headers)) as answer:
+        content: bytes = answer.read()
+        return content
 
 
 def test_a_key_that_may_manage_is_listed_as_such(hub: Hub, things: Mapping[str, str]) -> None:
