@@ -167,6 +167,29 @@ class RequestIngested(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RequestServed(Fact):
+    """A request to the REST face was answered; `route` is its pattern, empty for a path that is none."""
+
+    level: ClassVar[Level] = "debug"
+    method: str
+    route: str
+    status: int
+    request_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestFailed(Fact):
+    """A request could not be answered for a fault of ours; `at` is where in the code."""
+
+    level: ClassVar[Level] = "error"
+    route: str
+    request_id: str
+    error: str
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReadingRefused(Fact):
     """A reading was refused."""
 
@@ -451,6 +474,10 @@ class Metrics:
         self.repeated = counter("readings_repeated", "Readings that were there already and are stored once.")
         self.refused = counter("readings_refused", "Readings refused, by code.", "code")
         self.ingest_time = histogram("ingest_request", "From request to answer.")
+        self.served = counter(
+            "rest_requests", "Requests to the REST face, by route and answer.", "method", "route", "status"
+        )
+        self.serve_time = histogram("rest_request", "From request to the end of its answer.")
         self.messages = counter("stream_messages_stored", "Messages stored in the stream.")
         self.store_time = histogram("stream_write", "From write to acknowledgement by the stream.")
         self.delivered = counter("readings_delivered", "Readings taken by destinations.")
@@ -495,6 +522,9 @@ class Metrics:
                 self.accepted.inc(fact.accepted)
                 self.repeated.inc(fact.repeated)
                 self.ingest_time.observe(fact.seconds)
+            case RequestServed():
+                self.served.labels(fact.method, fact.route, str(fact.status)).inc()
+                self.serve_time.observe(fact.seconds)
             case ReadingRefused():
                 self.refused.labels(fact.code).inc()
             case MessagesStored():

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from matrixhub import __version__
-from matrixhub.api import Checks, HttpServer, make_app
+from matrixhub.api import HttpServer, RestHub, make_app
 from matrixhub.bus import NatsBus, StreamSettings, open_bus
 from matrixhub.config import Settings, listen_address, policy_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
@@ -30,6 +30,7 @@ from matrixhub.lifecycle import SystemClock, until_stopped
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
+from matrixhub.model.policy import BatchLimits
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
 from matrixhub.ports import Sender
 from matrixhub.store import Database, open_database
@@ -45,8 +46,8 @@ from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
 from matrixhub.store.tokens import PostgresTokens
 
-Role = Literal["ingest", "deliveries"]
-ROLES: tuple[Role, ...] = ("ingest", "deliveries")
+Role = Literal["ingest", "deliveries", "api"]
+ROLES: tuple[Role, ...] = ("ingest", "deliveries", "api")
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
 
@@ -232,9 +233,9 @@ async def _run_roles(
         ingest = None
         if "ingest" in roles:
             ingest = await _add_ingest(settings, database, bus, observe, stages, http_done, alone=engines is not None)
+        codec = make_codec(settings, endpoints)
+        sender = await resources.enter_async_context(open_sender(settings, endpoints.postgres_dsn, codec))
         if "deliveries" in roles:
-            codec = make_codec(settings, endpoints)
-            sender = await resources.enter_async_context(open_sender(settings, endpoints.postgres_dsn, codec))
             leases = PostgresLeases(database, codec, observe)
             resources.push_async_callback(leases.close)
             worker = Worker(
@@ -251,7 +252,19 @@ async def _run_roles(
             stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
             _add_notices(settings, database, codec, bus, sender, observe, stages)
             await _add_bookkeeping(settings, database, bus, observe, stages)
-        stages.append(("http", partial(_serve_http, http, checks, metrics, ingest, http_done)))
+        rest = None
+        if "api" in roles:
+            rest = RestHub(
+                database=database,
+                codec=codec,
+                bus=bus,
+                sender=sender,
+                clock=SystemClock(),
+                limits=batch_limits(settings),
+                allowed_to_all=tuple(settings.deliveries.egress_allow),
+            )
+        app = make_app(checks, metrics, ingest, rest, observe)
+        stages.append(("http", partial(_serve_http, http, app, http_done)))
         info = HubInfo(url=http.url, roles=roles, seconds=time.perf_counter() - began)
         observe(HubStarted(version=__version__, roles=" ".join(roles), url=info.url, seconds=round(info.seconds, 3)))
         started(info)
@@ -391,16 +404,19 @@ def _listener(
 
 async def _serve_http(
     http: HttpServer,
-    checks: Checks,
-    metrics: Metrics,
-    ingest: IngestApp | None,
+    app: Any,
     done: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
     try:
-        await http.run(make_app(checks, metrics, ingest), stop)
+        await http.run(app, stop)
     finally:
         done.set()
+
+
+def batch_limits(settings: Settings) -> BatchLimits:
+    """The limits of a subscription that names none."""
+    return BatchLimits(items=settings.deliveries.batch_items, size_bytes=settings.deliveries.batch_bytes)
 
 
 def _worker_settings(settings: Settings) -> WorkerSettings:

@@ -138,7 +138,7 @@ class _Fields:
 
     def __init__(self, value: object, path: str) -> None:
         if not isinstance(value, dict):
-            raise InvalidValue(f"{path or 'the document'} is not an object")
+            raise _wrong(path, "is not an object")
         self._left: dict[object, Any] = dict(value)
         self.path = path
 
@@ -153,7 +153,7 @@ class _Fields:
     def end(self) -> None:
         """Refuse what nobody asked for."""
         if self._left:
-            raise InvalidValue(f"{self.at(_shown(next(iter(self._left))))} is not a field of a subscription")
+            raise _wrong(self.at(_shown(next(iter(self._left)))), "is not a field of a subscription")
 
     def object(self, name: str) -> _Fields:
         """A member that is an object itself; empty where it is left out."""
@@ -164,7 +164,7 @@ class _Fields:
         value = self.take(name)
         if value is None:
             if default is None:
-                raise InvalidValue(f"{self.at(name)} is missing")
+                raise _wrong(self.at(name), "is missing")
             return default
         return _text(value, self.at(name), longest)
 
@@ -178,7 +178,7 @@ class _Fields:
     def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
         text = self.text(name, default)
         if text not in choices:
-            raise InvalidValue(f"{self.at(name)} is one of {', '.join(choices)}")
+            raise _wrong(self.at(name), f"is one of {', '.join(choices)}")
         return text
 
     def flag(self, name: str, default: bool) -> bool:
@@ -186,7 +186,7 @@ class _Fields:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise InvalidValue(f"{self.at(name)} is true or false")
+            raise _wrong(self.at(name), "is true or false")
         return value
 
     def whole(self, name: str, default: int) -> int:
@@ -194,7 +194,7 @@ class _Fields:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or abs(value) > AMOUNT_MAX:
-            raise InvalidValue(f"{self.at(name)} is a whole number")
+            raise _wrong(self.at(name), "is a whole number")
         return value
 
     def number(self, name: str, default: float) -> float:
@@ -213,7 +213,7 @@ class _Fields:
         found = [] if value is None else [(path, _text(v, path)) for path, v in _entries(value, self.at(name))]
         for path, text in found:
             if not is_id(text):
-                raise InvalidValue(f"{path} is not an id: 1 to 128 printable characters without outer blanks")
+                raise _wrong(path, "is not an id: 1 to 128 printable characters without outer blanks")
         return frozenset(text for _, text in found)
 
     def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
@@ -222,7 +222,7 @@ class _Fields:
         if value is None:
             return ()
         if not isinstance(value, dict):
-            raise InvalidValue(f"{self.at(name)} is an object of names and values")
+            raise _wrong(self.at(name), "is an object of names and values")
         path = self.at(name)
         return tuple(
             (_text(key, f"a name in {path}"), _text(text, f"{path}.{_shown(key)}"))
@@ -347,32 +347,37 @@ def _read_policy(fields: _Fields, defaults: Policy) -> Policy:
 
 def _pem(text: str, what: str, path: str) -> str:
     if text and not ("-----BEGIN " in text and f"{what}-----" in text):
-        raise InvalidValue(f"{path} holds no {what.lower()} in PEM form")
+        raise _wrong(path, f"holds no {what.lower()} in PEM form")
     return text
 
 
 def _text(value: object, path: str, longest: int = TEXT_MAX) -> str:
     if not isinstance(value, str):
-        raise InvalidValue(f"{path} is not a text")
+        raise _wrong(path, "is not a text")
     if len(value) > longest:
-        raise InvalidValue(f"{path} is longer than {longest:,} signs")
+        raise _wrong(path, f"is longer than {longest:,} signs")
     if "\x00" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
-        raise InvalidValue(f"{path} holds signs that are not text")
+        raise _wrong(path, "holds signs that are not text")
     return value
 
 
 def _number(value: object, path: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= AMOUNT_MAX:
-        raise InvalidValue(f"{path} is a number")
+        raise _wrong(path, "is a number")
     return float(value)
 
 
 def _entries(value: object, path: str) -> Iterator[tuple[str, object]]:
     if not isinstance(value, list):
-        raise InvalidValue(f"{path} is a list")
+        raise _wrong(path, "is a list")
     if len(value) > ENTRIES_MAX:
-        raise InvalidValue(f"{path} holds more than {ENTRIES_MAX:,} entries")
+        raise _wrong(path, f"holds more than {ENTRIES_MAX:,} entries")
     return ((f"{path}[{number}]", entry) for number, entry in enumerate(value))
+
+
+def _wrong(path: str, what: str) -> InvalidValue:
+    """The error that a field makes."""
+    return InvalidValue(f"{path or 'the document'} {what}", fields=((path, what),))
 
 
 def _shown(name: object) -> str:

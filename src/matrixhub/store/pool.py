@@ -47,11 +47,31 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
+    @contextlib.asynccontextmanager
+    async def joined(self) -> AsyncIterator[Database]:
+        """A database whose every step is part of one transaction, committed at the end of the block.
+
+        It has one connection, so its steps follow each other. Raises StoreError.
+        """
+        async with self.transaction() as connection:
+            yield Database(_OneConnection(connection), self.dsn)
+
     async def ping(self) -> None:
         """Ask something trivial, for at most two seconds. Raises StoreError."""
         with store_errors():
             async with asyncio.timeout(PING_TIMEOUT_S), self.connection() as connection:
                 await connection.execute("select 1")
+
+
+@dataclass(frozen=True, slots=True)
+class _OneConnection:
+    """A pool that lends the same connection, in whose transaction it is, again and again."""
+
+    held: Connection
+
+    @contextlib.asynccontextmanager
+    async def acquire(self, *, timeout: float) -> AsyncIterator[Connection]:
+        yield self.held
 
 
 _UNREACHABLE = (

@@ -125,11 +125,17 @@ async def update_subscription(database: Database, codec: Codec, changed: Subscri
     return replace(changed, version=version)
 
 
-async def delete_subscription(database: Database, property_id: PropertyId, subscription_id: SubscriptionId) -> None:
-    """Forget a subscription with all that was kept of it. Raises NotFound, StoreError."""
+async def delete_subscription(
+    database: Database, property_id: PropertyId, subscription_id: SubscriptionId, *, version: int | None = None
+) -> None:
+    """Forget a subscription with all that was kept of it.
+
+    Raises: NotFound, VersionMismatch if a version is given and it has another by now, StoreError.
+    """
     async with database.transaction() as connection:
-        if not await connection.fetch(SQL["delete"], property_id, subscription_id):
-            raise NotFound(f"property {property_id} has no subscription {subscription_id}")
+        if not await connection.fetch(SQL["delete"], property_id, subscription_id, version):
+            await _require(connection, property_id, subscription_id)
+            raise VersionMismatch(f"{subscription_id} was changed meanwhile; read it again")
         await connection.execute(SQL["delete_attempts"], subscription_id)
         await connection.execute(SQL["delete_parked"], subscription_id)
         await connection.execute(SQL["delete_notices"], subscription_id)

@@ -43,7 +43,8 @@ where property_id = $1 and id = $2 and version = $3
 returning version;
 
 -- name: delete
-delete from subscriptions where property_id = $1 and id = $2 returning id;
+delete from subscriptions
+where property_id = $1 and id = $2 and ($3::bigint is null or version = $3) returning id;
 
 -- name: delete_attempts
 delete from attempts where subscription_id = $1;
