@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from matrixhub.deliveries.plan import Batch, Span
+from matrixhub.deliveries.plan import FRAME_BYTES, Batch, Span
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Position
 
@@ -36,7 +36,7 @@ def by_device(stretch: Batch, lanes: int, limits: BatchLimits) -> list[list[Batc
     found: list[list[Line]] = [[] for _ in range(lanes)]
     for line in _lines(stretch):
         found[zlib.crc32(device_of(line[0])[0].encode()) % lanes].append(line)
-    return [in_parts(lines, stretch.start, stretch.end, limits, f"{lane}") for lane, lines in enumerate(found)]
+    return [in_parts(lines, stretch.start, stretch.end, limits, f"{lane}of{lanes}") for lane, lines in enumerate(found)]
 
 
 class Newest:
@@ -88,20 +88,23 @@ def device_of(string: bytes) -> tuple[str, str]:
 
 
 def in_parts(lines: Sequence[Line], start: Position, end: Position, limits: BatchLimits, name: str) -> list[Batch]:
-    """The lines in pushes within the limits, all of the stretch from start to end."""
+    """The lines in pushes within the limits, all of the stretch from start to end.
+
+    Each is named for the lines it holds, so that under other limits other pushes have other names.
+    """
     found: list[Batch] = []
     strings: list[bytes] = []
     spans: list[Span] = []
-    size = 1
-    for string, span in lines:
-        if strings and (len(strings) >= limits.items or size + len(string) + 3 > limits.size_bytes):
-            found.append(Batch(strings, spans, start, end, f"{name}.{len(found)}"))
-            strings, spans, size = [], [], 1
+    size, first = 1, 0
+    for number, (string, span) in enumerate(lines):
+        if strings and (len(strings) >= limits.items or size + len(string) + FRAME_BYTES > limits.size_bytes):
+            found.append(Batch(strings, spans, start, end, f"{name}.{first}-{number}"))
+            strings, spans, size, first = [], [], 1, number
         strings.append(string)
         spans.append(span)
-        size += len(string) + 3
+        size += len(string) + FRAME_BYTES
     if strings:
-        found.append(Batch(strings, spans, start, end, f"{name}.{len(found)}"))
+        found.append(Batch(strings, spans, start, end, f"{name}.{first}-{len(lines)}"))
     return found
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from matrixhub.bus.subjects import filter_matcher, filter_patterns
 from matrixhub.deliveries.plan import open_message
 from matrixhub.model.subscription import Position, Subscription
-from matrixhub.ports import Bus
+from matrixhub.ports import Bus, Message
 
 READ_MESSAGES = 500
 READ_BYTES = 4 * 1024 * 1024
@@ -34,7 +38,10 @@ async def count_between(bus: Bus, subscription: Subscription, start: Position, e
 async def _count_by_header(bus: Bus, subscription: Subscription, start: Position, to_seq: int | None) -> int:
     patterns = filter_patterns(subscription.property_id, subscription.filter)
     total = sum([await bus.count_items(pattern, start.seq, to_seq) for pattern in patterns])
-    return max(0, total - start.item) if to_seq is None or start.seq < to_seq else total
+    if start.item and (to_seq is None or start.seq < to_seq):
+        # What lies before the position in its message, if that is one of them.
+        total -= await _count_within(bus, subscription, Position(seq=start.seq), start)
+    return total
 
 
 async def _count_by_reading(bus: Bus, subscription: Subscription, start: Position, to_seq: int | None) -> int:
@@ -46,7 +53,7 @@ async def _count_by_reading(bus: Bus, subscription: Subscription, start: Positio
             page = await bus.read(pattern, seq, messages_max=READ_MESSAGES, bytes_max=READ_BYTES)
             for message in page.messages:
                 if matches(message.subject) and (to_seq is None or message.seq < to_seq):
-                    total += len(open_message(message, start, subscription.filter.zones).strings)
+                    total += len(_numbers(message, start, subscription))
             if not page.messages or page.pending == 0:
                 break
             seq = page.messages[-1].seq + 1
@@ -60,6 +67,13 @@ async def _count_within(bus: Bus, subscription: Subscription, start: Position, e
         page = await bus.read(pattern, end.seq, messages_max=1, bytes_max=1)
         for message in page.messages:
             if message.seq == end.seq and matches(message.subject):
-                piece = open_message(message, start, subscription.filter.zones)
-                return sum(1 for number in piece.numbers if number < end.item)
+                return sum(1 for number in _numbers(message, start, subscription) if number < end.item)
     return 0
+
+
+def _numbers(message: Message, start: Position, subscription: Subscription) -> Sequence[int]:
+    """The places of the wanted readings of a message; all where they cannot be read, as all are parked then."""
+    try:
+        return open_message(message, start, subscription.filter.zones).numbers
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        return range(start.item if start.seq == message.seq else 0, message.items)

@@ -212,6 +212,15 @@ class Worker:
 
     async def _carry(self, carrier: Carrier) -> None:
         """Carry one subscription to its end; a fault in it holds it back and no other."""
+        try:
+            await self._carry_to_end(carrier)
+        finally:
+            # Only now, so that no carrier starts from a state read before this one saved its last step.
+            running = self._running.get(carrier.lease.subscription.id)
+            if running is not None and running.carrier is carrier:
+                del self._running[carrier.lease.subscription.id]
+
+    async def _carry_to_end(self, carrier: Carrier) -> None:
         lease = carrier.lease
         reason = "halted"
         try:
@@ -224,7 +233,6 @@ class Worker:
             await self._clock.sleep(CRASH_PAUSE_S)
         finally:
             self._by_property[_property_word(lease.subscription.property_id)].remove(carrier.feed)
-            del self._running[lease.subscription.id]
         self._observe(LeaseEnded(subscription=lease.subscription.id, fence=lease.fence, reason=reason))
         try:
             await self._leases.release(self.id, [lease.subscription.id])
