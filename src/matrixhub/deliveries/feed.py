@@ -23,6 +23,7 @@ class Feed:
     """The messages of one subscription, in stream order, in bounded memory."""
 
     __slots__ = (
+        "_backlog_to",
         "_buffer_bytes",
         "_gathered",
         "_gathered_size",
@@ -46,6 +47,7 @@ class Feed:
         self._buffer_bytes = buffer_bytes
         self._read_bytes = read_bytes
         self._next_seq = position.seq
+        self._backlog_to = position.seq
         self._messages: deque[Message] | None = None  # most subscriptions are idle, and an empty deque is not small
         self._gathered: list[Message] | None = None
         self._gathered_size = 0
@@ -82,6 +84,10 @@ class Feed:
     def wants_more(self) -> bool:
         """Whether to read on now, so that there is always a page in hand while another is on its way."""
         return not self.live and self._size < self._memory.read_bytes(self._read_bytes)
+
+    def behind(self, position: Position) -> bool:
+        """Whether a backlog is worked off: what was read from the stream rather than offered by the tail."""
+        return not self.live or position.seq < self._backlog_to
 
     def waiting(self) -> bool:
         """Whether messages are buffered."""
@@ -122,6 +128,7 @@ class Feed:
             self._extend(fresh)
             if fresh:
                 self._next_seq = fresh[-1].seq + 1
+            self._backlog_to = self._next_seq
             self.live = True
 
     def _wanted(self, messages: Sequence[Message]) -> list[Message]:

@@ -170,10 +170,10 @@ async def _read(bus: Bus, pattern: str, seq: int, end: int) -> AsyncGenerator[Me
 
 
 def _wanted_lines(message: Message, want: Want) -> int:
-    """How many lines of the message from the position on lie in a wanted zone; none of what cannot be read."""
+    """How many lines of the message from the position on lie in a wanted zone; all where they cannot be read."""
     first = want.position.item if message.seq == want.position.seq else 0
     try:
         zones = [_zone_of(line).InsID for line in message.data.split(b"\n")[first:]]
     except (UnicodeDecodeError, msgspec.DecodeError):
-        return 0  # as the carrier does, which reports it
+        return max(0, message.items - first)  # they are parked
     return sum(zone in want.filter.zones for zone in zones)

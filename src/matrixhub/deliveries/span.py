@@ -37,10 +37,23 @@ async def count_span(
     if not start < end:
         return 0
     if subscription.filter.zones:
-        return sum([len(piece.strings) async for piece in read_span(bus, subscription, start, end, seen)])
+        return sum([count async for count in _count_zones(bus, subscription, start, end, seen)])
     patterns = filter_patterns(subscription.property_id, subscription.filter)
     whole = sum([await bus.count_items(pattern, start.seq, end.seq) for pattern in patterns])
     return whole - await _lines_before(bus, subscription, start) + await _lines_before(bus, subscription, end)
+
+
+async def _count_zones(
+    bus: Bus, subscription: Subscription, start: Position, end: Position, seen: Seen
+) -> AsyncIterator[int]:
+    """The wanted readings of each message; all of one that cannot be read, as they are parked."""
+    async for message in _messages(bus, subscription, start.seq, end.seq + (1 if end.item else 0), seen):
+        try:
+            yield len(_before(open_message(message, start, subscription.filter.zones), end).strings)
+        except (UnicodeDecodeError, msgspec.DecodeError):
+            first = start.item if message.seq == start.seq else 0
+            last = min(end.item, message.items) if message.seq == end.seq else message.items
+            yield max(0, last - first)
 
 
 async def read_span(
