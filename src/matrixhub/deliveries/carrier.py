@@ -561,9 +561,6 @@ class Carrier:
     async def _begin_replay(self, replay: Replay) -> None:
         """Go back to where a replay begins, after counting exactly what will come again."""
         subscription, before = self.lease.subscription, self._position
-        again = await self._count_lanes_done()
-        if again is None:
-            return
         while True:
             try:
                 first = Position(seq=(await self._bus.bounds()).first_seq)
@@ -575,7 +572,6 @@ class Carrier:
                 # NATS is away, which its connection reports; the wish stays.
                 if await self._clock.wait(self._halted, BUS_RETRY_S):
                     return
-        items += again
         self._forget()
         self._position = self._passed = start
         self._until, self._lanes_done = None, 0
@@ -586,17 +582,6 @@ class Carrier:
         await self._save(position=start, sending_to=None, replay=replay.id, replayed=items, replayed_from=before)
         self._epoch += 1
         self._observe(ReplayBegun(subscription=subscription.id, replay=replay.id, position_seq=start.seq, items=items))
-
-    async def _count_lanes_done(self) -> int | None:
-        """The readings behind the position that were dealt with, in lanes, before a crash; None when halted."""
-        if not self._lanes_done:
-            return 0
-        stretch = await self._next_batch(wait=True)
-        if stretch is None:
-            return None
-        done = self._lanes_done
-        lanes = by_device(stretch, done >> _LANES_SHIFT, self.lease.subscription.limits, self._frame)
-        return sum(part.items for lane, parts in enumerate(lanes) if done >> lane & 1 for part in parts)
 
     # reading
 

@@ -161,7 +161,6 @@ async def test_indices_that_are_not_in_the_push_mean_nothing(world: World) -> No
         DestinationRefused("HTTP 404", http_status=404),
         DestinationRefused("HTTP 500", http_status=500),
         DestinationUnreachable("reset"),
-        EgressRefused("private"),
     ],
 )
 async def test_any_other_answer_is_a_failure_tried_again_by_the_schedule(world: World, error: DeliveryError) -> None:
@@ -174,6 +173,16 @@ async def test_any_other_answer_is_a_failure_tried_again_by_the_schedule(world: 
     assert (world.progress().failures, world.progress().failing_since, world.progress().retry_at) == (0, None, None)
     numbers = [(attempt.attempt, attempt.code) for attempt in world.leases.attempts[SUB]]
     assert numbers == [(1, error.code), (2, "")]
+
+
+async def test_what_the_egress_guard_refuses_waits_and_is_not_charged_to_the_destination(world: World) -> None:
+    world.sender.script = [EgressRefused("private")]
+    await carry(world, "ab")
+    assert (world.progress().failures, world.progress().attempts_failed) == (1, 0)
+    assert world.progress().last_error == "private"
+    await world.clock.advance(1.1)
+    assert asked(world) == ["ab", "ab"]
+    assert [(attempt.attempt, attempt.code) for attempt in world.leases.attempts[SUB]] == [(1, "")]
 
 
 async def test_a_410_pauses_the_subscription_and_keeps_everything(world: World) -> None:
