@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from matrixhub.deliveries.signing import new_signing_key
 from matrixhub.model.destination import (
     BasicAuth,
+    ClientCertificate,
     ClientCredentials,
     Destination,
     Header,
@@ -76,6 +78,12 @@ class Scheme:
     def issuer(self) -> TokenIssuer:
         """The books of a token server that knows the hub as it shows itself by this scheme."""
         return TokenIssuer({CLIENT_ID: PLANTED.client_secret, PUBLIC_CLIENT_ID: None}, client_auth=self.client_auth)
+
+
+@functools.cache
+def certificate_of(client: str) -> ClientCertificate:
+    """The certificate of a client."""
+    return CLIENTS.client_certificate(client)
 
 
 def _nothing(facts: Facts) -> Answer | None:
@@ -175,7 +183,7 @@ def aws_sigv4(base: str, server: TokenServer) -> Made:
 
 def aws_x509(base: str, server: TokenServer) -> Made:
     """AWS IoT with a client certificate."""
-    certificate = CLIENTS.client_certificate("thing")
+    certificate = certificate_of("thing")
     return Made(
         destination=Destination(url=f"{base}/topics/a?qos=1", kind="aws_iot", client_certificate=certificate),
         verify=verifiers.client_certificate("thing"),
@@ -185,7 +193,7 @@ def aws_x509(base: str, server: TokenServer) -> Made:
 
 def mutual_tls(base: str, server: TokenServer) -> Made:
     """A web service that asks for a client certificate."""
-    certificate = CLIENTS.client_certificate("hub")
+    certificate = certificate_of("hub")
     return Made(
         destination=Destination(url=f"{base}/readings", client_certificate=certificate),
         verify=verifiers.client_certificate("hub"),
