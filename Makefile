@@ -6,13 +6,14 @@ WORKERS ?= 2
 SECONDS ?= 20
 SOAK_SECONDS ?= 300
 
-.PHONY: help demo test check bench soak fmt lock clean
+.PHONY: help demo test check bench soak openapi fmt lock clean
 help:
 	@echo "make demo    install, then see readings of a simulated building arrive at an HTTPS endpoint"
 	@echo "make test    install, then run the tests"
 	@echo "make check   style, types, import contracts, documents"
 	@echo "make bench   the measurements that docs/benchmarks.md quotes"
 	@echo "make soak    load with random SIGKILL for SOAK_SECONDS=300, then the account of every reading"
+	@echo "make openapi write openapi.json from the handlers"
 	@echo "make fmt     format the code"
 	@echo "make lock    renew requirements/*.txt from pyproject.toml"
 
@@ -55,6 +56,9 @@ soak: $(VENV)/dev
 
 bench: $(VENV)/bench
 	$(BIN)/python -m bench
+
+openapi: $(VENV)/dev
+	$(BIN)/matrixhub openapi openapi.json
 
 fmt: $(VENV)/dev
 	$(BIN)/ruff check --fix .

@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from bench.hub import Hub, Memory, running_hub
+from bench.hub import MB, Hub, Memory, running_hub
 from bench.processes import BenchError, Child
 from bench.readings import STAMP
 from bench.rows import Row, measured, required
 from bench.scenarios import Bench, Scenario, percentile
 from matrixhub.bus import StreamSettings, open_bus
+from matrixhub.deliveries.memory import READ_BYTES_MIN
 from matrixhub.engines import read_running, read_secrets
 from matrixhub.model.destination import Destination
 from matrixhub.model.ids import SubscriptionId
@@ -38,6 +39,9 @@ IDLE_CPU_PCT_MAX = 2.0
 FAN_OUT_S_MAX = 1.0
 HEALTHY_P99_RATIO_MAX = 2.0
 PACED_RATE = 100
+BACKLOG_READINGS = 20_000
+BACKLOG_PER_REQUEST = 500
+BACKLOG_MEMORY_MB = 64
 BATCH = BatchLimits(items=500, size_bytes=262_144)
 
 
@@ -118,10 +122,43 @@ def half_broken(bench: Bench) -> Sequence[Row]:
     ]
 
 
-@contextlib.contextmanager
-def _crowded(bench: Bench, *, by_building: bool) -> Iterator[tuple[Hub, Child, Sequence[str]]]:
+def backlog(bench: Bench) -> Sequence[Row]:
+    """1,000 endpoints that hang while 20,000 readings come for each of them: what the hub holds in memory."""
+    env = {"MATRIXHUB_DELIVERIES__MEMORY_BYTES_MAX": str(BACKLOG_MEMORY_MB * MB)}
     with (
-        running_hub(bench.directory, bench.receiver_url, bench.ca_pem) as hub,
+        _crowded(bench, by_building=False, env=env) as (hub, crowd, devices),
+        Memory(hub.pid) as memory,
+        _Sender(hub) as sender,
+    ):
+        _one_event(crowd, sender, devices[0])
+        before_mb = memory.now_mb()
+        crowd.ask("behave", hang=list(range(ENDPOINTS)), reset=[])
+        for _ in range(BACKLOG_READINGS // BACKLOG_PER_REQUEST):
+            sender.send_many(devices[:BACKLOG_PER_REQUEST])
+        time.sleep(20.0)  # until the first requests have timed out, and been tried again
+        highest_mb = memory.take_highest_mb()
+        fates = crowd.ask("take_arrivals")
+    growth = highest_mb - before_mb
+    return [
+        required(
+            "crowd_backlog_memory",
+            growth,
+            "MB",
+            BACKLOG_MEMORY_MB + ENDPOINTS * 4 * READ_BYTES_MIN / MB,
+            better="less",
+            notes=f"highest RSS {before_mb:.0f} → {highest_mb:.0f} MB with {BACKLOG_READINGS:,} readings waiting for "
+            f"each of {ENDPOINTS:,} subscriptions; the limit is memory_bytes_max ({BACKLOG_MEMORY_MB} MB here) and for "
+            f"each what it may read without room, as message, lines, batch and body; {fates['hung']:,} requests hung",
+        )
+    ]
+
+
+@contextlib.contextmanager
+def _crowded(
+    bench: Bench, *, by_building: bool, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[Hub, Child, Sequence[str]]]:
+    with (
+        running_hub(bench.directory, bench.receiver_url, bench.ca_pem, env=env) as hub,
         Child("bench.crowd", bench.directory) as crowd,
     ):
         where = crowd.ask("listen")
@@ -190,18 +227,27 @@ class _Sender:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
+    def send_many(self, devices: Sequence[str]) -> None:
+        """Send a reading of each device in one request."""
+        self._instant_ms += 1
+        readings = [{"DEVID": d, "unixT": self._instant_ms, "v": {"count": 1, "out_count": 0}} for d in devices]
+        self._post(json.dumps(readings), b'"accepted":%d' % len(devices))
+
     def send(self, device: str) -> int:
         """Send one reading; its stamp."""
         self._instant_ms += 1
         stamp = time.monotonic_ns()
         reading = {"DEVID": device, "unixT": self._instant_ms, "v": {"count": 1, "out_count": 0, STAMP: stamp}}
+        self._post(json.dumps(reading), b'"accepted":1')
+        return stamp
+
+    def _post(self, body: str, expected: bytes) -> None:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        self._connection.request("POST", "/hub/v1/readings", json.dumps(reading), headers)
+        self._connection.request("POST", "/hub/v1/readings", body, headers)
         answer = self._connection.getresponse()
         text = answer.read()
-        if answer.status != 202 or b'"accepted":1' not in text:
+        if answer.status != 202 or expected not in text:
             raise BenchError(f"the hub answered {answer.status}: {text[:200].decode(errors='replace')}")
-        return stamp
 
 
 def _one_event(crowd: Child, sender: _Sender, device: str) -> float:
@@ -252,4 +298,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "fan_out_1000": fan_out,
     "half_broken": half_broken,
     "idle_subscriptions": idle,
+    "crowd_backlog_memory": backlog,
 }

@@ -110,6 +110,7 @@ class Deliveries(Frozen, frozen=True):
     memory_bytes_max: int
     read_bytes_max: int
     egress_allow: tuple[str, ...]
+    dangerously_allow_plain_http: bool
 
 
 class Secrets(Frozen, frozen=True):

@@ -167,6 +167,29 @@ class RequestIngested(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RequestServed(Fact):
+    """A request to the REST face was answered; `route` is its pattern, empty for a path that is none."""
+
+    level: ClassVar[Level] = "debug"
+    method: str
+    route: str
+    status: int
+    request_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestFailed(Fact):
+    """A request could not be answered for a fault of ours; `at` is where in the code."""
+
+    level: ClassVar[Level] = "error"
+    route: str
+    request_id: str
+    error: str
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReadingRefused(Fact):
     """A reading was refused."""
 
@@ -348,11 +371,89 @@ class SubscriptionsOwned(Fact):
     behind: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BalanceMeasured(Fact):
+    """The balance of a subscription, or of all together (''), as the auditor has just taken it."""
+
+    level: ClassVar[Level] = ""
+    subscription: str
+    accepted: int
+    delivered: int
+    pending: int
+    parked: int
+    expired: int
+    skipped: int
+    difference: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BalanceBroken(Fact):
+    """So many readings were accepted for a subscription of which nothing is known, or, below 0, the other way round."""
+
+    level: ClassVar[Level] = "error"
+    subscription: str
+    difference: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BalanceRestored(Fact):
+    """The balance of a subscription holds again."""
+
+    subscription: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BalancesForgotten(Fact):
+    """The subscription is no more, or ('') another process keeps the books now."""
+
+    level: ClassVar[Level] = "debug"
+    subscription: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadingsExpired(Fact):
+    """Readings went the way of the written policy: they were too old, and nobody had taken them."""
+
+    level: ClassVar[Level] = "warning"
+    subscription: str
+    items: int
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamPurged(Fact):
+    """Messages that are too old, and that nobody waits for any more, were removed."""
+
+    messages: int
+    first_seq: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartitionsKept(Fact):
+    """Partitions were made ahead, or dropped because all in them is too old."""
+
+    made: str
+    dropped: str
+    rows_moved: int
+
+
 Observe = Callable[[Fact], None]
 
 
 def ignore(_fact: Fact) -> None:
     """An observer for those who do not want to know."""
+
+
+_BALANCE_PARTS = {
+    "accepted": "Readings that subscriptions want, each time they are asked for.",
+    "delivered": "Of those, taken by their destination.",
+    "pending": "Of those, waiting in the stream.",
+    "parked": "Of those, set aside with a reason.",
+    "expired": "Of those, gone by the written policy.",
+    "skipped": "Of those, passed over for a newer one, where the order says so.",
+    "difference": "Of those, not accounted for: 0, or the balance is broken.",
+}
+"""The balance as the process that keeps the books sees it; 0 in all others, so that a sum over processes is right."""
 
 
 class Metrics:
@@ -373,6 +474,10 @@ class Metrics:
         self.repeated = counter("readings_repeated", "Readings that were there already and are stored once.")
         self.refused = counter("readings_refused", "Readings refused, by code.", "code")
         self.ingest_time = histogram("ingest_request", "From request to answer.")
+        self.served = counter(
+            "rest_requests", "Requests to the REST face, by route and answer.", "method", "route", "status"
+        )
+        self.serve_time = histogram("rest_request", "From request to the end of its answer.")
         self.messages = counter("stream_messages_stored", "Messages stored in the stream.")
         self.store_time = histogram("stream_write", "From write to acknowledgement by the stream.")
         self.delivered = counter("readings_delivered", "Readings taken by destinations.")
@@ -394,6 +499,17 @@ class Metrics:
             "matrixhub_subscriptions_behind", "Of those, how many read a backlog.", registry=self.registry
         )
 
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"matrixhub_{name}", text, labels, registry=self.registry)
+
+        self.balance = {part: gauge(f"balance_{part}", text) for part, text in _BALANCE_PARTS.items()}
+        self.subscription_balance = {
+            part: gauge(f"subscription_balance_{part}", text, "subscription") for part, text in _BALANCE_PARTS.items()
+        }
+        self.broken = counter("balances_broken", "Times the balance of a subscription was found off.")
+        self.expired = counter("readings_expired", "Readings that expired by policy.")
+        self.purged = counter("stream_messages_purged", "Messages that retention has removed.")
+
     def render(self) -> bytes:
         """The text format of Prometheus."""
         return generate_latest(self.registry)
@@ -406,6 +522,9 @@ class Metrics:
                 self.accepted.inc(fact.accepted)
                 self.repeated.inc(fact.repeated)
                 self.ingest_time.observe(fact.seconds)
+            case RequestServed():
+                self.served.labels(fact.method, fact.route, str(fact.status)).inc()
+                self.serve_time.observe(fact.seconds)
             case ReadingRefused():
                 self.refused.labels(fact.code).inc()
             case MessagesStored():
@@ -441,6 +560,25 @@ class Metrics:
             case SubscriptionsOwned():
                 self.owned.set(fact.owned)
                 self.behind.set(fact.behind)
+            case BalanceMeasured():
+                for part in _BALANCE_PARTS:
+                    gauge = self.balance[part]
+                    if fact.subscription:
+                        gauge = self.subscription_balance[part].labels(fact.subscription)
+                    gauge.set(getattr(fact, part))
+            case BalancesForgotten():
+                for part in _BALANCE_PARTS:
+                    if fact.subscription:
+                        self.subscription_balance[part].remove(fact.subscription)
+                    else:
+                        self.subscription_balance[part].clear()
+                        self.balance[part].set(0)
+            case BalanceBroken():
+                self.broken.inc()
+            case ReadingsExpired():
+                self.expired.inc(fact.items)
+            case StreamPurged():
+                self.purged.inc(fact.messages)
 
 
 class Reporter:

@@ -7,17 +7,18 @@ Each interface has one real adapter (`bus`, `store`, `deliveries.destinations`) 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
+from matrixhub.model.balance import Account
 from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem
 from matrixhub.model.ids import SubscriptionId, WorkerId
 from matrixhub.model.secret import Secret
-from matrixhub.model.subscription import Lease, Position, Subscription
+from matrixhub.model.subscription import Filter, Lease, Position, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,11 @@ class Bus(Protocol):
         """How many items the messages with from_seq ≤ sequence < to_seq hold whose subject matches. Raises BusError."""
         ...
 
-    async def count_by_subject(self, from_seq: int, to_seq: int) -> Mapping[str, int]:
-        """The items of the messages with from_seq ≤ sequence < to_seq, by subject. Raises BusError."""
+    def headers(self, subject: str, from_seq: int, to_seq: int) -> AsyncGenerator[Sequence[Message], None]:
+        """The messages with from_seq ≤ sequence < to_seq whose subject matches, in order and without their data.
+
+        Raises BusError.
+        """
         ...
 
     async def purge(self, before_seq: int) -> None:
@@ -178,6 +182,79 @@ class Leases(Protocol):
 
     async def to_redrive(self, subscription: SubscriptionId, items_max: int) -> Sequence[ParkedItem]:
         """The parked readings that are to be sent again, in the order they were parked. Raises StoreError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """Readings found in the stream that a subscription wants, by the filter it had, before message `to_seq`."""
+
+    subscription: SubscriptionId
+    filter: Filter
+    start: Position
+    to_seq: int
+    items: int
+
+
+class Books(Protocol):
+    """What is known of every subscription's readings, kept in PostgreSQL."""
+
+    async def fingerprint(self) -> Sequence[int]:
+        """Numbers that are the same as long as nothing in the books has changed. Raises StoreError."""
+        ...
+
+    async def accounts(self, subscription: SubscriptionId | None = None) -> Sequence[Account]:
+        """The accounts of all subscriptions at one moment, or that of one, if there is one. Raises StoreError."""
+        ...
+
+    async def add_accepted(self, counts: Sequence[Counted]) -> frozenset[SubscriptionId]:
+        """Add to what is accepted where the count begins at `accepted_to`; for whom that was done. Raises StoreError.
+
+        Others were counted up by somebody else, changed their filter, or were just being written: look again.
+        """
+        ...
+
+    async def raise_floor(self, seq: int) -> None:
+        """From now on nobody may begin, or go back to, before the sequence. Raises StoreError."""
+        ...
+
+    async def seize(self, subscription: SubscriptionId) -> None:
+        """Take a subscription from its worker, without telling the others that it is free. Raises StoreError."""
+        ...
+
+    async def expire(self, account: Account, end: Position, items: int) -> bool:
+        """Put a subscription at `end` with so many more expired; False if its account has changed. Raises StoreError.
+
+        Its worker loses it, and hears of it.
+        """
+        ...
+
+    async def expire_parked(self, before: datetime) -> Mapping[SubscriptionId, int]:
+        """Remove readings parked before the instant, and count them as expired. Raises StoreError."""
+        ...
+
+
+class Duty(Protocol):
+    """Work that one process of all should do at a time. Nothing may depend on it but effort."""
+
+    async def held(self) -> bool:
+        """Whether it is this process's now; takes it if it is free. Call it every few seconds. Raises StoreError."""
+        ...
+
+    async def close(self) -> None:
+        """Give it back."""
+        ...
+
+
+class Partitions(Protocol):
+    """The partitions by time of what is kept of deliveries."""
+
+    async def make(self, now: datetime) -> Mapping[str, int]:
+        """Make those of the next days that are missing; how many rows each took over. Raises StoreError."""
+        ...
+
+    async def drop(self, *, attempts_before: datetime, parked_before: datetime) -> Sequence[str]:
+        """Drop those whose attempts are all too old, and those whose parked readings all expired. Raises StoreError."""
         ...
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from matrixhub import __version__
-from matrixhub.api import Checks, HttpServer, make_app
+from matrixhub.api import HttpServer, RestHub, make_app
 from matrixhub.bus import NatsBus, StreamSettings, open_bus
 from matrixhub.config import Settings, listen_address, policy_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
+from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
 from matrixhub.deliveries.notices import Notices
+from matrixhub.deliveries.retention import Retention, RetentionSettings
 from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
 from matrixhub.ingest import Acceptor, IngestApp, Registry
 from matrixhub.ingest.normalise import TimeRules
@@ -28,20 +30,24 @@ from matrixhub.lifecycle import SystemClock, until_stopped
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
+from matrixhub.model.policy import BatchLimits
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
 from matrixhub.ports import Sender
 from matrixhub.store import Database, open_database
+from matrixhub.store.books import PostgresBooks
+from matrixhub.store.duty import AUDIT_DUTY, RETENTION_DUTY, PostgresDuty
 from matrixhub.store.keys import digest, keep_local_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.notices import NoticeStore
+from matrixhub.store.partitions import PostgresPartitions
 from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
 from matrixhub.store.tokens import PostgresTokens
 
-Role = Literal["ingest", "deliveries"]
-ROLES: tuple[Role, ...] = ("ingest", "deliveries")
+Role = Literal["ingest", "deliveries", "api"]
+ROLES: tuple[Role, ...] = ("ingest", "deliveries", "api")
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
 
@@ -159,6 +165,21 @@ def find_endpoints(settings: Settings, path: Path) -> Endpoints:
     )
 
 
+def make_codec(settings: Settings, endpoints: Endpoints) -> Codec:
+    """What subscriptions are read and written with."""
+    return Codec(
+        sealer=Sealer(endpoints.master_key),
+        policy=policy_defaults(settings),
+        plain_http=settings.deliveries.dangerously_allow_plain_http,
+    )
+
+
+def allowed_to_all(settings: Settings) -> Allowance:
+    """Where pushes of every property may go besides the public internet."""
+    deliveries = settings.deliveries
+    return Allowance.of(deliveries.egress_allow, plain_http=deliveries.dangerously_allow_plain_http)
+
+
 def stream_settings(settings: Settings) -> StreamSettings:
     """How the stream of readings is kept."""
     return StreamSettings(
@@ -166,6 +187,17 @@ def stream_settings(settings: Settings) -> StreamSettings:
         size_bytes_max=settings.streams.size_bytes_max,
         duplicate_window_s=settings.ingest.dedup_window_s,
     )
+
+
+@asynccontextmanager
+async def open_sender(settings: Settings, postgres_dsn: str, codec: Codec) -> AsyncIterator[Sender]:
+    """What carries pushes: for a worker, and for a face that sends a test."""
+    tokens = PostgresTokens(postgres_dsn, codec.sealer)
+    try:
+        async with open_https_sender(allowed_to_all(settings), tokens, SystemClock()) as sender:
+            yield sender
+    finally:
+        await tokens.close()
 
 
 async def _run_roles(
@@ -201,13 +233,9 @@ async def _run_roles(
         ingest = None
         if "ingest" in roles:
             ingest = await _add_ingest(settings, database, bus, observe, stages, http_done, alone=engines is not None)
+        codec = make_codec(settings, endpoints)
+        sender = await resources.enter_async_context(open_sender(settings, endpoints.postgres_dsn, codec))
         if "deliveries" in roles:
-            sealer = Sealer(endpoints.master_key)
-            tokens = PostgresTokens(endpoints.postgres_dsn, sealer)
-            resources.push_async_callback(tokens.close)
-            allowed = Allowance.of(settings.deliveries.egress_allow)
-            sender = await resources.enter_async_context(open_https_sender(allowed, tokens, SystemClock()))
-            codec = Codec(sealer=sealer, policy=policy_defaults(settings))
             leases = PostgresLeases(database, codec, observe)
             resources.push_async_callback(leases.close)
             worker = Worker(
@@ -223,7 +251,20 @@ async def _run_roles(
             stages.append(("deliveries", worker.run))
             stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
             _add_notices(settings, database, codec, bus, sender, observe, stages)
-        stages.append(("http", partial(_serve_http, http, checks, metrics, ingest, http_done)))
+            await _add_bookkeeping(settings, database, bus, observe, stages)
+        rest = None
+        if "api" in roles:
+            rest = RestHub(
+                database=database,
+                codec=codec,
+                bus=bus,
+                sender=sender,
+                clock=SystemClock(),
+                limits=batch_limits(settings),
+                allowed_to_all=tuple(settings.deliveries.egress_allow),
+            )
+        app = make_app(checks, metrics, ingest, rest, observe)
+        stages.append(("http", partial(_serve_http, http, app, http_done)))
         info = HubInfo(url=http.url, roles=roles, seconds=time.perf_counter() - began)
         observe(HubStarted(version=__version__, roles=" ".join(roles), url=info.url, seconds=round(info.seconds, 3)))
         started(info)
@@ -325,6 +366,33 @@ def _add_notices(
     stages.append(("notices", notices.run))
 
 
+async def _add_bookkeeping(
+    settings: Settings, database: Database, bus: NatsBus, observe: Observe, stages: list[Stage]
+) -> None:
+    """The balance and retention."""
+    clock = SystemClock()
+    books = PostgresBooks(database)
+    auditor = Auditor(bus, books, PostgresDuty(database.dsn, AUDIT_DUTY), clock, observe)
+    retention = Retention(
+        RetentionSettings(
+            # What repeats are recognised by is read back from the stream.
+            stream_s=max(settings.streams.retention_s, settings.ingest.dedup_window_s),
+            pending_s=settings.streams.retention_pending_s,
+            attempts_s=settings.deliveries.attempts_retention_s,
+            parked_s=settings.deliveries.parked_retention_s,
+        ),
+        bus,
+        books,
+        PostgresPartitions(database),
+        PostgresDuty(database.dsn, RETENTION_DUTY),
+        clock,
+        observe,
+    )
+    await retention.make_partitions()  # before the first attempt is recorded
+    stages.append((auditor.name, auditor.run))
+    stages.append((retention.name, retention.run))
+
+
 def _listener(
     database: Database, channel: str, heard: Callable[[str], None], observe: Observe
 ) -> Callable[[asyncio.Event], Awaitable[None]]:
@@ -336,16 +404,19 @@ def _listener(
 
 async def _serve_http(
     http: HttpServer,
-    checks: Checks,
-    metrics: Metrics,
-    ingest: IngestApp | None,
+    app: Any,
     done: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
     try:
-        await http.run(make_app(checks, metrics, ingest), stop)
+        await http.run(app, stop)
     finally:
         done.set()
+
+
+def batch_limits(settings: Settings) -> BatchLimits:
+    """The limits of a subscription that names none."""
+    return BatchLimits(items=settings.deliveries.batch_items, size_bytes=settings.deliveries.batch_bytes)
 
 
 def _worker_settings(settings: Settings) -> WorkerSettings:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from matrixhub.bus import StreamSettings, open_bus
 from matrixhub.engines.binaries import nats_program
 from matrixhub.model.errors import BusError, EngineError, StreamFull
 from matrixhub.observe import ignore
-from matrixhub.ports import Bus, Message, Outgoing, Page
+from matrixhub.ports import Bounds, Bus, Message, Outgoing, Page
 from matrixhub.testing.memory_bus import MemoryBus
 
 TOKEN = "contract-token"
@@ -106,9 +106,9 @@ class _Prefixed:
     async def count_items(self, subject: str, from_seq: int, to_seq: int | None = None) -> int:
         return await self._bus.count_items(self._prefix + subject, from_seq, to_seq)
 
-    async def count_by_subject(self, from_seq: int, to_seq: int) -> Mapping[str, int]:
-        found = await self._bus.count_by_subject(from_seq, to_seq)
-        return {subject.removeprefix(self._prefix): items for subject, items in found.items()}
+    async def headers(self, subject: str, from_seq: int, to_seq: int) -> AsyncGenerator[Sequence[Message], None]:
+        async for messages in self._bus.headers(self._prefix + subject, from_seq, to_seq):
+            yield self._bare(messages)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._bus, name)
@@ -201,6 +201,77 @@ async def test_a_message_is_found_by_the_time_it_was_stored(bus: Bus) -> None:
     await bus.publish([outgoing(1)])
     assert await bus.first_seq_since(before) == 1
     assert await bus.first_seq_since(before + 3_600_000) == 2
+    assert await bus.first_seq_since(32_503_680_000_000) == 2  # the year 3000
+
+
+async def test_items_are_counted_between_two_positions(bus: Bus) -> None:
+    await bus.publish([outgoing(n, f"sensors.p.b{n % 2}.T", lines=n + 1) for n in range(6)])
+    assert await bus.count_items("sensors.>", 2, 5) == 2 + 3 + 4
+    assert await bus.count_items("sensors.p.b0.T", 2, 5) == 3
+    assert await bus.count_items("sensors.p.b0.T", 2, 4) == 3
+    assert await bus.count_items("sensors.p.b0.T", 4, 5) == 0
+    assert await bus.count_items("sensors.>", 3, 3) == 0
+    assert await bus.count_items("sensors.>", 5, 99) == 5 + 6
+
+
+async def test_many_messages_are_all_counted(bus: Bus) -> None:
+    for start in range(0, 1500, 500):
+        await bus.publish([outgoing(n, f"sensors.p.b{n % 3}.T") for n in range(start, start + 500)])
+    seqs = [m.seq async for page in bus.headers("sensors.>", 1, 1501) for m in page]
+    assert seqs == list(range(1, 1501))
+    assert await bus.count_items("sensors.p.b1.T", 1, 1000) == 333
+
+
+async def test_headers_tell_sequence_subject_and_items_in_order(bus: Bus) -> None:
+    await bus.publish([outgoing(n, f"sensors.p.b{n % 2}.T", lines=n + 1) for n in range(6)])
+    found = [(m.seq, m.subject, m.items) async for page in bus.headers("sensors.*.b1.*", 1, 6) for m in page]
+    assert found == [(2, "sensors.p.b1.T", 2), (4, "sensors.p.b1.T", 4)]
+    assert [m async for m in bus.headers("sensors.*.b1.*", 7, 99)] == []
+    assert [m async for m in bus.headers("sensors.*.b1.*", 3, 3)] == []
+
+
+async def test_what_is_purged_is_gone_and_the_rest_keeps_its_sequence(bus: Bus) -> None:
+    await bus.publish([outgoing(n) for n in range(6)])
+    await bus.purge(1)
+    assert (await bus.bounds()).first_seq == 1
+    await bus.purge(4)
+    assert await bus.bounds() == Bounds(first_seq=4, last_seq=6)
+    page = await bus.read("sensors.>", 1, messages_max=10, bytes_max=1_000_000)
+    assert [m.seq for m in page.messages] == [4, 5, 6]
+    assert await bus.count_items("sensors.>", 1) == 3
+    await bus.purge(2)
+    assert (await bus.bounds()).first_seq == 4
+
+
+async def test_a_stream_that_was_purged_whole_goes_on_where_it_was(bus: Bus) -> None:
+    await bus.publish([outgoing(n) for n in range(3)])
+    await bus.purge(4)
+    assert await bus.bounds() == Bounds(first_seq=4, last_seq=3)
+    assert await bus.count_items("sensors.>", 1) == 0
+    await bus.publish([outgoing(9)])
+    assert await bus.bounds() == Bounds(first_seq=4, last_seq=4)
+
+
+async def test_counting_ends_even_when_what_is_counted_is_purged_meanwhile(bus: Bus) -> None:
+    for _ in range(4):
+        await bus.publish([outgoing(n) for n in range(10)])
+        bounds = await bus.bounds()
+        async with asyncio.timeout(20):
+            counted, _ = await asyncio.gather(
+                bus.count_items("sensors.>", bounds.first_seq, bounds.last_seq + 1), bus.purge(bounds.last_seq + 1)
+            )
+        assert 0 <= counted <= 10
+
+
+async def test_a_message_knows_when_it_was_stored(bus: Bus) -> None:
+    before = time.time_ns() // 1_000_000 - 1
+    await bus.publish([outgoing(1)])
+    after = time.time_ns() // 1_000_000 + 1
+    read = (await bus.read("sensors.>", 1, messages_max=1, bytes_max=1000)).messages
+    [headers] = [m async for page in bus.headers("sensors.>", 1, 2) for m in page]
+    [followed] = await collect(bus, 1, 1)
+    for message in (*read, headers, followed):
+        assert before <= message.stored_ms <= after
 
 
 async def test_a_full_nats_stream_says_so_and_keeps_what_it_has(server: NatsServer) -> None:

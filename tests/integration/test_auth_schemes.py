@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ThreadedResolver, web
 
-from matrixhub.deliveries.connections import CONTEXTS_MAX, tls_context
+from matrixhub.deliveries import connections
+from matrixhub.deliveries.connections import tls_context
 from matrixhub.deliveries.destinations.https import HttpsSender, open_https_sender
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.destination import (
@@ -163,14 +164,22 @@ async def test_a_changed_ca_uses_no_connection_of_the_one_before(sender: HttpsSe
         assert (await sender.send(push)).http_status == 204
 
 
-async def test_tls_contexts_are_kept_for_so_many_certificates_and_no_more(sender: HttpsSender) -> None:
-    pem = AUTHORITY.ca_pem
-    for number in range(CONTEXTS_MAX + 3):
-        await sender._connections.tls(pem + "\n" * number)
-    assert len(sender._connections._contexts) == CONTEXTS_MAX
-    assert await sender._connections.tls(pem + "\n" * CONTEXTS_MAX) is await sender._connections.tls(
-        pem + "\n" * CONTEXTS_MAX
-    )
+@pytest.mark.parametrize("trusts", ["the customer's CA", "the system's"])
+async def test_tls_contexts_are_kept_for_so_many_certificates_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, trusts: str
+) -> None:
+    monkeypatch.setattr(connections, "CONTEXTS_MAX", 3)
+    monkeypatch.setattr(connections, "SYSTEM_CONTEXTS_MAX", 3)
+    made = connections.Connections(LOOPBACK, ThreadedResolver())
+    ca_pem = AUTHORITY.ca_pem if trusts == "the customer's CA" else ""
+    certificates = [CLIENTS.client_certificate(f"c{number}") for number in range(5)]
+    first = [await made.tls(ca_pem, certificate) for certificate in certificates]
+    assert await made.tls(ca_pem, certificates[2]) is first[2]
+    assert await made.tls(ca_pem, certificates[0]) is not first[0]
+    assert await made.tls(ca_pem, certificates[2]) is first[2]
+    assert await made.tls(ca_pem, certificates[3]) is not first[3]
+    assert len(made._contexts) + len(made._system_contexts) == 3
+    await made.close()
 
 
 ENCRYPTED_KEY = """-----BEGIN ENCRYPTED PRIVATE KEY-----
@@ -184,6 +193,25 @@ def test_a_key_that_does_not_fit_is_explained_and_not_shown(key: str) -> None:
     with pytest.raises(DestinationUnreachable, match="client certificate or its key") as fault:
         tls_context("", ClientCertificate(certificate_pem=pem, key_pem=Secret(key)))
     assert not key or key not in fault.value.message
+
+
+async def test_a_header_of_the_customer_replaces_that_of_the_hub(sender: HttpsSender) -> None:
+    async with HttpsReceiver(authority=AUTHORITY) as receiver:
+        headers = (Header(name="accept", value=Secret("application/json")),)
+        await sender.send(push_to(receiver.url, headers=headers))
+        sent = receiver.requests[-1].headers
+        assert [value for name, value in sent.items() if name.lower() == "accept"] == ["application/json"]
+
+
+async def test_a_changed_policy_counts_from_the_next_push_on(sender: HttpsSender) -> None:
+    async def never(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with answering(saying(204)) as good, answering(never) as url:
+        await sender.send(push_to(good, policy=Policy(total_timeout_s=60)))
+        with pytest.raises(DestinationUnreachable):
+            await sender.send(push_to(url, policy=Policy(connect_timeout_s=1, total_timeout_s=1)))
 
 
 async def test_gzip_is_told(sender: HttpsSender) -> None:

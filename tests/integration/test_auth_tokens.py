@@ -120,6 +120,7 @@ class OwnTime(SystemClock):
         return self.instant_ms / 1000
 
 
+@pytest.mark.timeout(300)  # some 20 s of work, which a busy machine makes many of
 async def test_eight_workers_ask_once_for_each_of_ten_thousand_expiries(dsns: Dsns, database: Database) -> None:
     rounds, shared = 250, 40
     clock, choice = OwnTime(), random.Random(5)
@@ -151,7 +152,7 @@ async def test_eight_workers_ask_once_for_each_of_ten_thousand_expiries(dsns: Ds
 
         for number in range(1, rounds + 1):
             # Some know the last token, some one of long ago; the rest come when there is a new one.
-            at_once = [(w, s) for s in subscriptions for w in choice.sample(workers, choice.choice((1, 2, 2, 3, 8)))]
+            at_once = [(w, s) for s in subscriptions for w in choice.sample(workers, choice.choice((1, 1, 2, 2, 8)))]
             choice.shuffle(at_once)
             await asyncio.gather(*(use(worker, subscription) for worker, subscription in at_once))
             assert len(issuer.calls) == number * shared

@@ -57,6 +57,7 @@ TABLES = (
     "levels",
     "zones",
     "slots",
+    "idempotency_keys",
     "ingest_keys",
     "egress_allowances",
     "subscriptions",

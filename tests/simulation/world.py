@@ -51,7 +51,8 @@ def items_of(pushes: Sequence[Push]) -> list[str]:
 class World:
     """Everything around the workers, and the workers."""
 
-    def __init__(self, *, sender: Sender | None = None) -> None:
+    def __init__(self, *, sender: Sender | None = None, lease_s: float = LEASE_S) -> None:
+        self.lease_s = lease_s
         self.clock = FakeClock()
         self.bus = MemoryBus(now_ms=self.clock.now_ms)
         self.leases = MemoryLeases(self.clock.monotonic)
@@ -73,7 +74,7 @@ class World:
 
     async def start(self, name: str = "wrk_1", *, sender: Sender | None = None) -> Worker:
         settings = WorkerSettings(
-            lease_s=LEASE_S,
+            lease_s=self.lease_s,
             buffer_bytes=10_000,
             read_bytes=10_000,
         )

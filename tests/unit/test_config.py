@@ -80,6 +80,7 @@ def test_every_setting_can_be_set_by_environment_and_by_override(path: str) -> N
     text, expected = {
         "str": ("0.0.0.0:81" if path == "http.listen" else KEY if "key" in path else "other", None),
         "int": ("7", 7),
+        "bool": ("true", True),
         "float": ("7.5", 7.5),
         "tuple": ("[1, 2.5]", (1.0, 2.5)),
     }[type(default).__name__]

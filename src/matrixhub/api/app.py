@@ -1,24 +1,39 @@
-"""The application behind the HTTP port: ingest, health and metrics."""
+"""The application behind the HTTP port: ingest, the REST face, health and metrics."""
 
 from __future__ import annotations
 
+import asyncio
+import re
+import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
-from litestar import Litestar, MediaType, Response, get
+from litestar import Litestar, MediaType, Response, Router, get
+from litestar.datastructures import State
+from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ControllerRouterHandler
 
 from matrixhub import __version__
+from matrixhub.api.auth import provide_property, require_manager
+from matrixhub.api.bodies import BODY_BYTES_MAX
+from matrixhub.api.problems import exception_handlers
+from matrixhub.api.rest import RestHub, rest_handlers
 from matrixhub.ingest import IngestApp
 from matrixhub.ingest.http import Receive, Scope, Send
-from matrixhub.observe import Metrics
+from matrixhub.observe import Metrics, Observe, RequestServed, ignore
 
 READINGS_PATH = "/hub/v1/readings"
+REST_PATH = "/hub/v1"
 
 Checks = Mapping[str, Callable[[], Awaitable[bool]]]
 """What must hold for the hub to be ready, by name."""
+
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -29,37 +44,111 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def make_app(
-    checks: Checks, metrics: Metrics, ingest: IngestApp | None
-) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """The ASGI application of a process with or without the role `ingest`."""
-
-    @get("/health/live", summary="The process runs", include_in_schema=True, sync_to_thread=False)
-    def live() -> Health:
-        return Health("live", {})
-
-    @get("/health/ready", summary="Engines answer, and every role of this process works")
-    async def ready() -> Response[Health]:
-        results = {name: await check() for name, check in checks.items()}
-        fit = all(results.values())
-        return Response(Health("ready" if fit else "not ready", results), status_code=200 if fit else 503)
-
-    @get("/metrics", summary="Prometheus metrics", media_type=MediaType.TEXT, sync_to_thread=False)
-    def prometheus() -> Response[bytes]:
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    pages: Any = Litestar(
-        route_handlers=[live, ready, prometheus],
-        openapi_config=OpenAPIConfig(
-            title="Matrix Hub", version=__version__, path="/hub/v1/openapi", render_plugins=[JsonRenderPlugin()]
-        ),
-        logging_config=None,
-    )
+    checks: Checks, metrics: Metrics, ingest: IngestApp | None, rest: RestHub | None = None, observe: Observe = ignore
+) -> Asgi:
+    """The ASGI application of a process, with the faces of the roles that it has."""
+    pages: Any = make_pages(checks, metrics, rest, observe)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # The route that carries every reading is taken here; the others are few enough for a framework.
         if ingest is not None and scope["type"] == "http" and scope["path"] == READINGS_PATH:
             await ingest(scope, receive, send)
+        elif scope["type"] == "http":
+            await _identified(pages, observe, scope, receive, send)
         else:
             await pages(scope, receive, send)
 
     return app
+
+
+def make_pages(
+    checks: Checks, metrics: Metrics, rest: RestHub | None, observe: Observe, *, described: bool = False
+) -> Litestar:
+    """What the framework serves; `described` is for making the OpenAPI document, the same for every process."""
+
+    @get("/health/live", operation_id="live", summary="The process runs", tags=["health"], sync_to_thread=False)
+    def live() -> Health:
+        """Whether the process answers at all."""
+        return Health("live", {})
+
+    @get("/health/ready", operation_id="ready", summary="The hub is ready", tags=["health"])
+    async def ready() -> Response[Health]:
+        """Whether the engines answer and every role of this process works; 503 if not."""
+        results = {name: await check() for name, check in checks.items()}
+        fit = all(results.values())
+        return Response(Health("ready" if fit else "not ready", results), status_code=200 if fit else 503)
+
+    @get(
+        "/metrics",
+        operation_id="metrics",
+        summary="Prometheus metrics",
+        tags=["health"],
+        media_type=MediaType.TEXT,
+        sync_to_thread=False,
+    )
+    def prometheus() -> Response[bytes]:
+        """The counters of this process."""
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @get("/hub/v1/openapi/openapi.json", include_in_schema=False)
+    async def openapi() -> Response[bytes]:
+        from matrixhub.api.openapi import openapi_text  # it describes this very application
+
+        # It takes long enough to make, the first time, that readings would wait for it.
+        text = await asyncio.to_thread(openapi_text)
+        return Response(text.encode(), media_type="application/json")
+
+    handlers: list[ControllerRouterHandler] = [live, ready, prometheus, openapi]
+    if rest is not None or described:
+        handlers.append(
+            Router(
+                path=REST_PATH,
+                route_handlers=rest_handlers(),
+                guards=[require_manager],
+                dependencies={
+                    "hub": Provide(lambda: rest, sync_to_thread=False),
+                    "property_id": Provide(provide_property),
+                },
+            )
+        )
+    return Litestar(
+        route_handlers=handlers,
+        state=State({"hub": rest}),
+        exception_handlers=exception_handlers(observe),
+        request_max_body_size=BODY_BYTES_MAX,
+        openapi_config=OpenAPIConfig(title="Matrix Hub", version=__version__, use_handler_docstrings=True)
+        if described
+        else None,
+        logging_config=None,
+    )
+
+
+async def _identified(pages: Asgi, observe: Observe, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one request; its answer says which it was, and is kept by nobody on the way."""
+    began = time.perf_counter()
+    given = dict(scope["headers"]).get(b"x-request-id", b"")
+    request_id = given.decode() if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    scope["request_id"] = request_id
+    status = 0
+
+    async def send_identified(message: Any) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            extra = [(b"x-request-id", request_id.encode()), (b"cache-control", b"no-store")]
+            message = {**message, "headers": [*message["headers"], *extra]}
+        await send(message)
+
+    try:
+        await pages(scope, receive, send_identified)
+    finally:
+        if scope["path"].startswith(REST_PATH):
+            observe(
+                RequestServed(
+                    method=scope["method"],
+                    route=str(scope.get("path_template", "")),
+                    status=status,
+                    request_id=request_id,
+                    seconds=time.perf_counter() - began,
+                )
+            )

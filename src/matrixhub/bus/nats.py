@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +31,9 @@ ORIGIN_HEADER = "Matrix-Origin"
 ID_HEADER = "Nats-Msg-Id"
 
 CONNECT_WAIT_S = 10.0
+INSTANT_MS_MAX = 9_223_372_036_854
+"""The last instant the server can tell, in 2262: it counts nanoseconds in 64 bits, and one later finds everything."""
+
 ANSWER_WAIT_S = 2.0
 RETRY_WAIT_S = 0.2
 FOLLOW_MESSAGES = 512
@@ -236,11 +238,11 @@ class NatsBus:
                 raise BusError("read: no answer in time") from error
         if pending == 0:
             next_seq = messages[-1].seq + 1 if messages else from_seq
-            pending = await self._pending_at_leader(subject, next_seq)
+            pending = 0 if await self._first_at_leader(subject, next_seq) is None else 1
         return Page(messages, pending)
 
-    async def _pending_at_leader(self, subject: str, from_seq: int) -> int:
-        """1 if the leader of the stream has a matching message from the sequence on, else 0.
+    async def _first_at_leader(self, subject: str, from_seq: int) -> int | None:
+        """The sequence of the first matching message from the sequence on, as the leader of the stream knows it.
 
         Any replica may answer a direct get, also one that lags, so its word that there is nothing more is not enough:
         who believes it would miss what lies between its end and the leader's.
@@ -249,9 +251,11 @@ class NatsBus:
             f"$JS.API.STREAM.MSG.GET.{self._stream}", {"seq": max(1, from_seq), "next_by_subj": subject}
         )
         error = answer.get("error")
-        if error is not None and error.get("code") != 404:
+        if error is None:
+            return int(answer["message"]["seq"])
+        if error.get("code") != 404:
             raise BusError(f"read: {error.get('description')}")
-        return 0 if error is not None else 1
+        return None
 
     async def follow(self, from_seq: int) -> AsyncIterator[Sequence[Message]]:
         """Every message from the sequence on, without end. See `Bus.follow`."""
@@ -268,16 +272,24 @@ class NatsBus:
 
     async def bounds(self) -> Bounds:
         """The sequences stored now. See `Bus.bounds`."""
+        state = await self._state()
+        return Bounds(first_seq=max(1, state["first_seq"]), last_seq=state["last_seq"])
+
+    async def size_bytes(self) -> int:
+        """How many bytes the stream takes now. Raises BusError."""
+        return int((await self._state())["bytes"])
+
+    async def _state(self) -> Mapping[str, Any]:
         answer = await self._request(f"$JS.API.STREAM.INFO.{self._stream}", {})
         if "error" in answer:
             raise BusError(f"stream {self._stream}: {answer['error'].get('description')}")
-        state = answer["state"]
-        return Bounds(first_seq=max(1, state["first_seq"]), last_seq=state["last_seq"])
+        state: Mapping[str, Any] = answer["state"]
+        return state
 
     async def first_seq_since(self, instant_ms: int) -> int:
         """The first sequence stored since the instant. See `Bus.first_seq_since`."""
         bounds = await self.bounds()
-        since = _rfc3339(instant_ms)
+        since = _rfc3339(min(instant_ms, INSTANT_MS_MAX))
         answer = await self._request(
             f"$JS.API.DIRECT.GET.{self._stream}", {"start_time": since, "next_by_subj": self._subjects, "batch": 1}
         )
@@ -285,18 +297,12 @@ class NatsBus:
 
     async def count_items(self, subject: str, from_seq: int, to_seq: int | None = None) -> int:
         """How many items lie between the sequences. See `Bus.count_items`."""
+        end = (await self.bounds()).last_seq + 1 if to_seq is None else to_seq
         total = 0
-        async for messages in self._headers_of(subject, from_seq, to_seq):
-            total += sum(message.items for message in messages)
+        async with contextlib.aclosing(self.headers(subject, from_seq, end)) as pages:
+            async for messages in pages:
+                total += sum(message.items for message in messages)
         return total
-
-    async def count_by_subject(self, from_seq: int, to_seq: int) -> Mapping[str, int]:
-        """The items between the sequences, by subject. See `Bus.count_by_subject`."""
-        totals: Counter[str] = Counter()
-        async for messages in self._headers_of(self._subjects, from_seq, to_seq):
-            for message in messages:
-                totals[message.subject] += message.items
-        return totals
 
     async def purge(self, before_seq: int) -> None:
         """Remove what lies before the sequence. See `Bus.purge`."""
@@ -306,20 +312,26 @@ class NatsBus:
         if "error" in answer:
             raise BusError(f"purge: {answer['error'].get('description')}")
 
-    async def _headers_of(self, subject: str, from_seq: int, to_seq: int | None) -> AsyncIterator[Sequence[Message]]:
-        """The messages between the sequences, without their data. Raises BusError."""
-        if to_seq is not None and from_seq >= to_seq:
+    async def headers(self, subject: str, from_seq: int, to_seq: int) -> AsyncGenerator[Sequence[Message], None]:
+        """The messages between the sequences, without their data. See `Bus.headers`."""
+        next_seq = await self._first_at_leader(subject, from_seq)
+        if next_seq is None or next_seq >= to_seq:
             return
-        first = (await self.read(subject, from_seq, messages_max=1, bytes_max=1)).messages
-        if not first or (to_seq is not None and first[0].seq >= to_seq):
-            return
-        async with contextlib.aclosing(self._consume(subject, max(1, from_seq), headers_only=True)) as pages:
+        async with contextlib.aclosing(self._consume(subject, next_seq, headers_only=True)) as pages:
             async for messages, pending in pages:
-                wanted = messages if to_seq is None else [m for m in messages if m.seq < to_seq]
-                yield wanted
-                if pending == 0 or len(wanted) < len(messages) or (to_seq and messages[-1].seq >= to_seq - 1):
-                    return
-        raise BusError("count: the stream ended early")
+                if not messages:  # what was there is on its way, or was purged meanwhile
+                    first = await self._first_at_leader(subject, next_seq)
+                    if first is None or first >= to_seq:
+                        return
+                    continue
+                yield messages if messages[-1].seq < to_seq else [m for m in messages if m.seq < to_seq]
+                next_seq = messages[-1].seq + 1
+                if pending == 0 or next_seq >= to_seq:
+                    break
+        # The consumer may live on a replica that lags, so its word that there is nothing more is not enough.
+        missed = await self._first_at_leader(subject, next_seq) if next_seq < to_seq else None
+        if missed is not None and missed < to_seq:
+            raise BusError(f"count: a replica lags, message {missed} is not there yet")
 
     async def _consume(
         self, subject: str, from_seq: int, *, headers_only: bool
@@ -400,7 +412,7 @@ class _PullReader:
         self._heard = asyncio.Event()
 
     async def batches(self) -> AsyncIterator[tuple[Sequence[Message], int]]:
-        """The batches, without end. Raises BusError."""
+        """The batches, without end; an empty one says that the server lives and has nothing. Raises BusError."""
         # Messages of a consumer come under their own subject, so only the subscription tells whose they are.
         inbox = self._client.new_inbox()
         subscription = await self._client.subscribe(inbox, cb=self._take, pending_msgs_limit=0, pending_bytes_limit=0)
@@ -414,8 +426,7 @@ class _PullReader:
                     raise BusError("follow: no heartbeat") from error
                 self._heard.clear()
                 batch, self._messages = self._messages, []
-                if batch:
-                    yield batch, self._pending
+                yield batch, self._pending
                 if self._failure:
                     raise BusError(f"follow: {self._failure}")
         finally:
@@ -506,6 +517,10 @@ def _items(headers: Mapping[str, str], data: bytes) -> int:
 def _instant_ms(text: str) -> int:
     """The instant of a time as the server writes it, `2024-03-10T00:05:09.417123456Z`, cut to milliseconds."""
     return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+INSTANT_MS_MAX = 2**63 // 1_000_000
+"""The last instant the server can tell: it counts nanoseconds, and what is later would come before all others."""
 
 
 def _rfc3339(instant_ms: int) -> str:

@@ -24,6 +24,15 @@ def sensor_subject(property_id: PropertyId, building_id: BuildingId, devtype: st
     return f"sensors.{subject_token(property_id)}.{subject_token(building_id)}.{subject_token(devtype)}"
 
 
+def property_pattern(property_id: PropertyId) -> str:
+    """The subject pattern of all readings of a property.
+
+    >>> property_pattern(PropertyId("p1"))
+    'sensors.p1.*.*'
+    """
+    return f"sensors.{subject_token(property_id)}.*.*"
+
+
 def filter_pattern(property_id: PropertyId, wanted: Filter) -> str:
     """The narrowest single subject pattern that covers the filter; `filter_matcher` does the rest.
 

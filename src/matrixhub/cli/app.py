@@ -8,15 +8,18 @@ from typing import Annotated
 import typer
 
 from matrixhub import __version__
+from matrixhub.cli.attempts import attempts
+from matrixhub.cli.balance import balance
 from matrixhub.cli.demo import demo
 from matrixhub.cli.doctor import doctor
 from matrixhub.cli.egress import egress
 from matrixhub.cli.hub import run, up
 from matrixhub.cli.keys import keys
 from matrixhub.cli.local import config_file, fail
+from matrixhub.cli.parked import parked
 from matrixhub.cli.receive import receive
 from matrixhub.cli.replay import replay
-from matrixhub.cli.settings import config, migrate
+from matrixhub.cli.settings import config, migrate, openapi
 from matrixhub.cli.simulate import simulate
 from matrixhub.cli.sites import site
 from matrixhub.cli.subscriptions import subscription
@@ -60,11 +63,13 @@ def root(
     config_file.set(config)
 
 
-for command in (demo, up, run, simulate, replay, receive, config, migrate, doctor):
+for command in (demo, up, run, simulate, replay, receive, balance, config, openapi, migrate, doctor):
     app.command()(command)
 app.add_typer(site, name="site")
 app.add_typer(keys, name="key")
 app.add_typer(subscription, name="subscription")
+app.add_typer(attempts, name="attempts")
+app.add_typer(parked, name="parked")
 app.add_typer(egress, name="egress")
 
 

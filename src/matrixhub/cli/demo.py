@@ -23,8 +23,8 @@ from matrixhub.bus import open_bus
 from matrixhub.cli.liveview import LiveState, RateMeter, live_screen, shortened_ms
 from matrixhub.cli.local import EXIT_FAILED, fail, first_error, print_json, settings_for
 from matrixhub.cli.sitefile import read_site
-from matrixhub.config import Settings, data_directory, policy_defaults
-from matrixhub.deliveries.pending import count_pending
+from matrixhub.config import Settings, data_directory
+from matrixhub.deliveries.balance import subscription_balance
 from matrixhub.engines import read_secrets
 from matrixhub.model.destination import BasicAuth, Destination
 from matrixhub.model.errors import EngineError, MatrixHubError
@@ -34,13 +34,13 @@ from matrixhub.model.secret import Secret
 from matrixhub.model.site import Site
 from matrixhub.model.subscription import Filter, Position, Subscription
 from matrixhub.observe import Metrics, Reporter, ignore, make_logger
-from matrixhub.service import HubInfo, find_endpoints, run_embedded, stream_settings
+from matrixhub.service import HubInfo, find_endpoints, make_codec, run_embedded, stream_settings
 from matrixhub.sources.client import HubClient
 from matrixhub.sources.playback import SimulatedTime, Tally, stream
 from matrixhub.sources.simulator import Simulation
 from matrixhub.sources.sites import demo_site_path
 from matrixhub.store import Database, open_database
-from matrixhub.store.sealing import Sealer
+from matrixhub.store.books import PostgresBooks
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription, show_subscription
 from matrixhub.testing.receiver import Accept, Answer, Behaviour, CloseMidResponse, HttpsReceiver, ResetBeforeAnswer
@@ -151,7 +151,7 @@ async def _stage(settings: Settings, info: HubInfo, began: float) -> AsyncIterat
     path = data_directory(settings)
     endpoints = find_endpoints(settings, path)
     site = read_site(demo_site_path())
-    codec = Codec(sealer=Sealer(endpoints.master_key), policy=policy_defaults(settings))
+    codec = make_codec(settings, endpoints)
     async with contextlib.AsyncExitStack() as resources:
         database = await resources.enter_async_context(open_database(endpoints.postgres_dsn, connections_max=2))
         bus = await resources.enter_async_context(
@@ -277,27 +277,29 @@ async def _summary(stage: Stage, tally: Tally, first_s: float | None) -> dict[st
     # The receiver has a reading a moment before the hub has saved that it was delivered.
     for _ in range(50):
         overview = await show_subscription(stage.database, stage.codec, property_id, stage.subscription.id)
-        pending = await count_pending(stage.bus, overview.subscription, overview.progress.position)
-        progress = overview.progress
-        accounted = progress.delivered + pending + progress.parked + progress.expired
-        if pending == 0 and accounted == tally.accepted:
+        balance = await subscription_balance(stage.bus, PostgresBooks(stage.database), stage.subscription.id)
+        if balance.holds and balance.pending == 0 and balance.accepted == tally.accepted:
             break
         await asyncio.sleep(0.1)
     totals = stage.receiver.ledger.summary()
     unexplained = totals.duplicates_in_new_request
     return {
-        "right": accounted == tally.accepted and totals.out_of_order == 0 and unexplained == 0 and tally.refused == 0,
+        "right": balance.holds
+        and balance.accepted == tally.accepted
+        and totals.out_of_order == 0
+        and unexplained == 0
+        and tally.refused == 0,
         "accepted": tally.accepted,
-        "delivered": progress.delivered,
-        "pending": pending,
-        "parked": progress.parked,
-        "expired": progress.expired,
+        "delivered": balance.delivered,
+        "pending": balance.pending,
+        "parked": balance.parked,
+        "expired": balance.expired,
         "refused": tally.refused,
         "received": totals.distinct,
         "requests": totals.requests,
         "duplicates": totals.duplicates,
         "out_of_order": totals.out_of_order,
-        "attempts_failed": progress.attempts_failed,
+        "attempts_failed": overview.progress.attempts_failed,
         "p50_ms": totals.p50_ms,
         "p99_ms": totals.p99_ms,
         "first_delivery_s": None if first_s is None else round(first_s, 3),

@@ -20,21 +20,29 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from matrixhub.bus import open_bus
 from matrixhub.cli.local import EXIT_FAILED, DataOption, JsonOption, print_json, settings_for
 from matrixhub.config import Settings, data_directory, listen_address
+from matrixhub.deliveries.balance import want_from
+from matrixhub.deliveries.pending import first_wanted
 from matrixhub.engines import read_running
 from matrixhub.engines.account import check_enterable, engine_account
 from matrixhub.engines.binaries import nats_program, postgres_programs
+from matrixhub.model.balance import Account
 from matrixhub.model.errors import HubNotRunning, MatrixHubError
 from matrixhub.observe import ignore
+from matrixhub.ports import Bounds
 from matrixhub.service import find_endpoints, stream_settings
 from matrixhub.store import open_database
+from matrixhub.store.books import PostgresBooks
 
 Verdict = Literal["good", "warning", "bad"]
 
 DISK_WARNING_BYTES = 5 * 1024**3
 DISK_BAD_BYTES = 500 * 1024**2
 CLOCK_OFF_MAX_S = 2.0
+STREAM_WARNING = 0.8
+LOOK_MAX = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +60,7 @@ def doctor(data: DataOption = None, as_json: JsonOption = False) -> None:
     settings = settings_for(data)
     path = data_directory(settings)
     findings: list[Finding] = []
-    for check in (_programs, _directory, _disk, _clock, _hub):
+    for check in (_programs, _directory, _disk, _clock, _hub, _stream):
         findings += check(settings, path)
     if as_json:
         print_json([{"what": f.what, "verdict": f.verdict, "found": f.found, "advice": f.advice} for f in findings])
@@ -178,14 +186,43 @@ def _hub(settings: Settings, path: Path) -> list[Finding]:
         ]
 
 
+def _stream(settings: Settings, path: Path) -> list[Finding]:
+    """How full the stream is, and who holds its oldest part; nothing where no hub runs."""
+    try:
+        size_bytes, bounds, oldest = asyncio.run(_look_at_stream(settings, path))
+    except (MatrixHubError, KeyError):
+        return []
+    limit = settings.streams.size_bytes_max
+    found = f"{size_bytes / 1024**2:,.1f} MiB" + (f" of {limit / 1024**2:,.1f}" if limit else "")
+    full = limit and size_bytes > limit * STREAM_WARNING
+    advice = "Raise streams.size_bytes_max, shorten streams.retention_s, or see who holds it." if full else ""
+    findings = [Finding(what="Stream", verdict="warning" if full else "good", found=found, advice=advice)]
+    if oldest is not None:
+        waiting = f"{oldest.id} is at message {oldest.position.seq:,} of {bounds.first_seq:,} to {bounds.last_seq:,}"
+        findings.append(Finding(what="Furthest behind", verdict="good", found=waiting))
+    return findings
+
+
+async def _look_at_stream(settings: Settings, path: Path) -> tuple[int, Bounds, Account | None]:
+    """Size and ends of the stream, and of those who wait for something the one furthest behind."""
+    endpoints = find_endpoints(settings, path)
+    async with (
+        open_database(endpoints.postgres_dsn, connections_max=1) as database,
+        open_bus(endpoints.nats_url, stream_settings(settings), ignore, create=False) as bus,
+    ):
+        bounds = await bus.bounds()
+        for account in sorted(await PostgresBooks(database).accounts(), key=lambda one: one.position)[:LOOK_MAX]:
+            if await first_wanted(bus, want_from(account, account.position), bounds.last_seq + 1) is not None:
+                return await bus.size_bytes(), bounds, account
+        return await bus.size_bytes(), bounds, None
+
+
 def _external(settings: Settings, path: Path) -> list[Finding]:
     """Engines named in the settings: whether they answer."""
     if not settings.engines.postgres.dsn:
         return []
 
     async def ask() -> None:
-        from matrixhub.bus import open_bus
-
         endpoints = find_endpoints(settings, path)
         async with open_database(endpoints.postgres_dsn, connections_max=1) as database:
             await database.ping()

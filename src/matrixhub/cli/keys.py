@@ -1,4 +1,4 @@
-"""`matrixhub key`: keys that devices and gateways send readings with."""
+"""`matrixhub key`: keys that devices and gateways send readings with, and that manage subscriptions over REST."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ PropertyOption = Annotated[str, typer.Option("--property", metavar="PROPERTY", h
 def create(
     property_id: PropertyOption,
     name: Annotated[str, typer.Option(help="What the key is for, for people.")] = "",
+    manage: Annotated[bool, typer.Option("--manage", help="It may also manage the property's subscriptions.")] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key for a property. It is shown once, here; the hub keeps only its digest.
 
     Send readings with it:  Authorization: Bearer mhk_…
+    With --manage it is good for the REST face besides: /hub/v1/subscriptions and what belongs to them.
     """
 
     async def work() -> tuple[KeyId, Secret]:
         async with open_operator(data) as operator:
-            return await create_key(operator.database, PropertyId(property_id), name)
+            return await create_key(operator.database, PropertyId(property_id), name, manages=manage)
 
     key_id, token = run_command(work)
     if as_json:
-        print_json({"id": key_id, "property": property_id, "key": token.reveal()})
+        print_json({"id": key_id, "property": property_id, "manages": manage, "key": token.reveal()})
     else:
         typer.echo(f"{key_id}  {token.reveal()}")
 
@@ -58,6 +60,7 @@ def list_(property_id: PropertyOption, data: DataOption = None, as_json: JsonOpt
                 {
                     "id": key.id,
                     "name": key.name,
+                    "manages": key.manages,
                     "created_at": key.created_at.isoformat(),
                     "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
                 }
@@ -65,11 +68,12 @@ def list_(property_id: PropertyOption, data: DataOption = None, as_json: JsonOpt
             ]
         )
         return
-    table = Table("key", "name", "created", "revoked", box=None, pad_edge=False)
+    table = Table("key", "name", "manages", "created", "revoked", box=None, pad_edge=False)
     for key in found:
         table.add_row(
             key.id,
             key.name,
+            "yes" if key.manages else "",
             f"{key.created_at:%Y-%m-%d %H:%M}",
             f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "",
         )

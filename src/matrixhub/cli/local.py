@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 import msgspec
 import typer
@@ -17,14 +19,14 @@ from rich.console import Console
 from rich.text import Text
 
 from matrixhub.bus import NatsBus, open_bus
-from matrixhub.config import Settings, data_directory, load_settings, policy_defaults
+from matrixhub.config import Settings, data_directory, load_settings
 from matrixhub.engines import read_running, read_secrets
-from matrixhub.model.errors import ConfigurationError, MatrixHubError
+from matrixhub.model.errors import ConfigurationError, InvalidValue, MatrixHubError
+from matrixhub.model.ids import SubscriptionId
 from matrixhub.observe import ignore
-from matrixhub.service import find_endpoints, stream_settings
+from matrixhub.service import find_endpoints, make_codec, stream_settings
 from matrixhub.store import Database, open_database
-from matrixhub.store.sealing import Sealer
-from matrixhub.store.subscriptions import Codec
+from matrixhub.store.subscriptions import Codec, Overview, find_property, show_subscription
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -33,6 +35,8 @@ DataOption = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="Data directory of the hub (see `matrixhub config`).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="Most entries to list.")]
 
 UrlOption = Annotated[
     str | None, typer.Option(envvar="MATRIXHUB_URL", help="Base URL of the hub; else the one running here.")
@@ -85,7 +89,31 @@ async def open_operator(data: Path | None) -> AsyncIterator[Operator]:
     settings = settings_for(data)
     endpoints = find_endpoints(settings, data_directory(settings))
     async with open_database(endpoints.postgres_dsn, connections_max=2) as database:
-        yield Operator(database, Codec(sealer=Sealer(endpoints.master_key), policy=policy_defaults(settings)), settings)
+        yield Operator(database, make_codec(settings, endpoints), settings)
+
+
+async def find_subscription(operator: Operator, subscription_id: str) -> Overview:
+    """A subscription of whichever property. Raises NotFound, StoreError."""
+    property_id = await find_property(operator.database, SubscriptionId(subscription_id))
+    return await show_subscription(operator.database, operator.codec, property_id, SubscriptionId(subscription_id))
+
+
+def parse_time(text: str, option: str) -> datetime | None:
+    """The instant an option names, None where it is empty; without offset it is local. Raises InvalidValue."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError, OSError) as error:
+        raise InvalidValue(f"{option} is an ISO 8601 time, not {text!r}") from error
+
+
+def parse_uuid(text: str) -> UUID:
+    """The id of an attempt or parked reading. Raises InvalidValue."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise InvalidValue(f"{text!r} is not the id of an attempt or parked reading (a UUID)") from error
 
 
 @asynccontextmanager

@@ -1,12 +1,14 @@
-"""`matrixhub config` and `matrixhub migrate`."""
+"""`matrixhub config`, `matrixhub openapi` and `matrixhub migrate`."""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from matrixhub.api.openapi import openapi_text
 from matrixhub.cli.local import DataOption, JsonOption, open_operator, print_json, settings_for
 from matrixhub.cli.local import run as run_command
 from matrixhub.config import data_directory, default_text, public_settings
@@ -51,6 +53,18 @@ def _toml(tree: dict[str, object], path: str = "") -> list[str]:
             lines.append(f"{key} = {list(value) if isinstance(value, tuple) else value}")
     head = ["", f"[{path}]"] if lines and path else []
     return head + lines + sections
+
+
+def openapi(
+    file: Annotated[
+        Path | None, typer.Argument(dir_okay=False, help="Where to write it; else standard output.")
+    ] = None,
+) -> None:
+    """Write the OpenAPI document of the HTTP faces; a running hub serves it at /hub/v1/openapi/openapi.json."""
+    if file is None:
+        typer.echo(openapi_text(), nl=False)
+    else:
+        file.write_text(openapi_text(), encoding="utf-8")
 
 
 def migrate(data: DataOption = None, as_json: JsonOption = False) -> None:

@@ -2,67 +2,79 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from matrixhub.cli.local import DataOption, JsonOption, Operator, open_operator, open_operator_bus, print_json
+from matrixhub.cli.balance import balance_document
+from matrixhub.cli.fields import Given, file_document, options_document, takes_fields, unset_document
+from matrixhub.cli.local import (
+    EXIT_FAILED,
+    DataOption,
+    JsonOption,
+    LimitOption,
+    Operator,
+    open_operator,
+    open_operator_bus,
+    print_json,
+)
+from matrixhub.cli.local import find_subscription as _find
 from matrixhub.cli.local import run as run_command
-from matrixhub.deliveries.egress import check_url
-from matrixhub.deliveries.pending import count_pending
-from matrixhub.model.destination import Auth, BasicAuth, Destination, NoAuth, check_destination
-from matrixhub.model.devices import canonical_devtype
-from matrixhub.model.egress import Allowance
+from matrixhub.cli.signing import signing_keys
+from matrixhub.cli.views import attempt_document, counting, overview_document, plan_document, replay_document
+from matrixhub.deliveries.balance import Balance, subscription_balance
+from matrixhub.deliveries.desk import (
+    PlannedReplay,
+    check_reach,
+    first_position,
+    parse_start,
+    plan_replay,
+    send_test,
+)
+from matrixhub.lifecycle import SystemClock
 from matrixhub.model.errors import InvalidValue
-from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, ZoneId
+from matrixhub.model.health import health_of
+from matrixhub.model.ids import PropertyId
 from matrixhub.model.policy import BatchLimits
-from matrixhub.model.secret import Secret
-from matrixhub.model.subscription import Filter, Position, State, Subscription, public_view
-from matrixhub.store.egress import list_egress
+from matrixhub.model.request import merge_patch, parse_request, patched
+from matrixhub.model.subscription import State, Subscription, public_view
+from matrixhub.service import open_sender
+from matrixhub.store.attempts import RecordedAttempt, record_attempt
+from matrixhub.store.books import PostgresBooks
+from matrixhub.store.replays import ReplayRecord, ask_replay, list_replays, shown_position, withdraw_replay
 from matrixhub.store.subscriptions import (
     Overview,
     create_subscription,
-    find_property,
+    delete_subscription,
     list_subscriptions,
     set_state,
-    show_subscription,
     subscribed_properties,
+    update_subscription,
 )
 
 subscription = typer.Typer(no_args_is_help=True, help="What is pushed where, and how far it has come.")
+subscription.add_typer(signing_keys, name="key")
 
 IdArgument = Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="Id of the subscription, sub_…")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @subscription.command("create")
+@takes_fields
 def create(
-    property_id: Annotated[str, typer.Option("--property", metavar="PROPERTY", help="Id of the property.")],
-    url: Annotated[str, typer.Option(help="Where readings are posted to: https://…")],
-    name: Annotated[str, typer.Option(help="What it is for, for people.")] = "",
-    building: Annotated[list[str] | None, typer.Option(help="Only this building; may be repeated.")] = None,
-    zone: Annotated[list[str] | None, typer.Option(help="Only this zone; may be repeated.")] = None,
-    devtype: Annotated[
-        list[str] | None, typer.Option("--type", help="Only this slot type, e.g. SMARTCLEAN#UM; may be repeated.")
-    ] = None,
-    basic: Annotated[
-        str,
-        typer.Option(metavar="USER[:PASSWORD]", help="HTTP Basic; without password it is read from standard input."),
-    ] = "",
-    ca: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Certificates to trust instead of the system's (PEM)."),
-    ] = None,
-    batch_items: Annotated[int | None, typer.Option(help="Most readings in one push.")] = None,
-    batch_bytes: Annotated[int | None, typer.Option(help="Most bytes in one push.")] = None,
+    given: Given,
+    property_id: Annotated[str, typer.Option("--property", metavar="PROPERTY", help="Id of the property.")] = "",
     start: Annotated[
-        str, typer.Option("--from", metavar="now|beginning|TIME", help="Where to begin; TIME is ISO 8601.")
-    ] = "now",
+        str,
+        typer.Option(
+            "--from", metavar="now|beginning|TIME|POSITION", help="Where to begin; TIME is ISO 8601. Default: now."
+        ),
+    ] = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -75,30 +87,37 @@ def create(
 
     \b
     matrixhub subscription create --property P --url https://example.org/readings --basic hub
+    matrixhub subscription create --from-file erp.yaml
     """
+    document = merge_patch(file_document(given), options_document(given))
 
     async def work() -> Subscription:
         async with open_operator(data) as operator:
-            defaults = operator.settings.deliveries
-            destination = Destination(url=url, auth=_auth(basic), ca_pem=_ca(ca))
-            check_destination(destination)
-            await _check_egress(operator, PropertyId(property_id), url)
+            asked = parse_request(document, limits=_limits(operator), policy=operator.codec.policy)
+            if not (property_id or asked.property_id):
+                raise InvalidValue("say whose readings: --property PROPERTY")
+            owner = PropertyId(property_id or asked.property_id)
+            await check_reach(
+                operator.database,
+                owner,
+                asked.destination,
+                asked.notify,
+                allowed_to_all=operator.settings.deliveries.egress_allow,
+            )
+            async with open_operator_bus(data) as bus:
+                position = await first_position(bus, start or asked.start)
             return await create_subscription(
                 operator.database,
                 operator.codec,
-                PropertyId(property_id),
-                name=name,
-                wanted=Filter(
-                    buildings=frozenset(map(BuildingId, building or ())),
-                    zones=frozenset(map(ZoneId, zone or ())),
-                    devtypes=frozenset(map(canonical_devtype, devtype or ())),
-                ),
-                destination=destination,
-                limits=BatchLimits(
-                    items=defaults.batch_items if batch_items is None else batch_items,
-                    size_bytes=defaults.batch_bytes if batch_bytes is None else batch_bytes,
-                ),
-                position=await _position(start, data),
+                owner,
+                name=asked.name,
+                wanted=asked.filter,
+                destination=asked.destination,
+                limits=asked.limits,
+                position=position,
+                policy=asked.policy,
+                form=asked.format,
+                notify=asked.notify,
             )
 
     made = run_command(work)
@@ -106,6 +125,81 @@ def create(
         print_json(public_view(made))
     else:
         typer.echo(made.id)
+
+
+@subscription.command("update")
+@takes_fields
+def update(
+    given: Given,
+    subscription_id: IdArgument,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD", help="Back to the default, e.g. policy.give_up_s or headers.X-Key; may repeat."),
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change a subscription. What is not named stays as it is, secrets too; deliveries go on with the change at once.
+
+    A list replaces the one before, headers are added. --from-file takes a merge patch (RFC 7396).
+
+    \b
+    matrixhub subscription update sub_… --url https://example.org/new --unset policy.give_up_s
+    """
+    if not given and not unset:
+        raise typer.BadParameter("nothing to change: give at least one option")
+
+    async def look() -> Subscription:
+        async with open_operator(data) as operator:
+            return (await _find(operator, subscription_id)).subscription
+
+    async def work() -> Subscription:
+        async with open_operator(data) as operator:
+            after = before
+            for patch in patches:
+                after = patched(after, patch, limits=_limits(operator), policy=operator.codec.policy)
+            await check_reach(
+                operator.database,
+                before.property_id,
+                after.destination,
+                after.notify,
+                allowed_to_all=operator.settings.deliveries.egress_allow,
+                own_id=before.id,
+            )
+            return await update_subscription(operator.database, operator.codec, after)
+
+    before = run_command(look)
+    options = options_document(given, scheme=before.destination.auth.scheme)
+    patches = (file_document(given), unset_document(unset or []), options)
+    changed = run_command(work)
+    if as_json:
+        print_json(public_view(changed))
+    else:
+        typer.echo(f"{changed.id} is changed, now version {changed.version}")
+
+
+@subscription.command("delete")
+def delete(subscription_id: IdArgument, yes: YesOption = False, data: DataOption = None) -> None:
+    """Forget a subscription with all that was kept of it: progress, attempts, parked readings. See `pause` first.
+
+    \b
+    matrixhub subscription delete sub_… --yes
+    """
+
+    async def look() -> Overview:
+        async with open_operator(data) as operator:
+            return await _find(operator, subscription_id)
+
+    async def work() -> None:
+        async with open_operator(data) as operator:
+            await delete_subscription(operator.database, found.subscription.property_id, found.subscription.id)
+
+    found = run_command(look)
+    if not yes:
+        parked = f" and {found.progress.parked:,} parked readings" if found.progress.parked else ""
+        typer.confirm(f"Forget {subscription_id} {found.subscription.name}{parked}?", abort=True, err=True)
+    run_command(work)
+    typer.echo(f"{subscription_id} is deleted")
 
 
 @subscription.command("list")
@@ -126,18 +220,23 @@ def list_(
                 owners = await subscribed_properties(operator.database)
             return [o for p in owners for o in await list_subscriptions(operator.database, operator.codec, p)]
 
-    found = run_command(work)
+    found, now = run_command(work), datetime.now(UTC)
     if as_json:
-        print_json([_document(overview) for overview in found])
+        print_json([overview_document(overview, now) for overview in found])
         return
     if not found:
         typer.echo("No subscription yet. Make one: matrixhub subscription create --help")
         return
-    table = Table("subscription", "name", "state", "delivered", "last error", box=None, pad_edge=False)
+    table = Table("subscription", "name", "health", "delivered", "parked", "last error", box=None, pad_edge=False)
     for overview in found:
-        made = overview.subscription
+        made, progress = overview.subscription, overview.progress
         table.add_row(
-            made.id, made.name, made.state, f"{overview.progress.delivered:,}", overview.progress.last_error[:60]
+            made.id,
+            made.name,
+            health_of(made, progress, now),
+            f"{progress.delivered:,}",
+            f"{progress.parked:,}",
+            progress.last_error[:60],
         )
     Console(highlight=False).print(table)
 
@@ -146,14 +245,14 @@ def list_(
 def show(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show one subscription: what it wants, where it goes, how far it has come and what waits."""
 
-    async def work() -> tuple[Overview, int]:
-        async with open_operator(data) as operator:
+    async def work() -> tuple[Overview, Balance]:
+        async with open_operator(data) as operator, open_operator_bus(data) as bus:
             overview = await _find(operator, subscription_id)
-        async with open_operator_bus(data) as bus:
-            return overview, await count_pending(bus, overview.subscription, overview.progress.position)
+            books = PostgresBooks(operator.database)
+            return overview, await subscription_balance(bus, books, overview.subscription.id)
 
-    overview, pending = run_command(work)
-    document = {**_document(overview), "pending": pending}
+    overview, balance = run_command(work)
+    document = {**overview_document(overview, datetime.now(UTC)), **balance_document(balance)}
     if as_json:
         print_json(document)
         return
@@ -172,87 +271,172 @@ def pause(subscription_id: IdArgument, data: DataOption = None) -> None:
 
 
 @subscription.command("resume")
-def resume(subscription_id: IdArgument, data: DataOption = None) -> None:
-    """Push again, beginning with the first reading that was not delivered."""
-    _change_state(subscription_id, "active", data)
+def resume(
+    subscription_id: IdArgument,
+    catch_up_rate: Annotated[
+        float | None, typer.Option(help="Most readings a second while the backlog is worked off; 0 is no limit.")
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Push again, beginning with the first reading that was not delivered.
+
+    \b
+    matrixhub subscription resume sub_… --catch-up-rate 500
+    """
+    patch = None if catch_up_rate is None else {"policy": {"catch_up_per_s": catch_up_rate}}
+    _change_state(subscription_id, "active", data, patch)
 
 
-def _change_state(subscription_id: str, state: State, data: Path | None) -> None:
+def _change_state(
+    subscription_id: str, state: State, data: Path | None, patch: Mapping[str, object] | None = None
+) -> None:
     async def work() -> None:
         async with open_operator(data) as operator:
-            overview = await _find(operator, subscription_id)
-            await set_state(
-                operator.database, overview.subscription.property_id, SubscriptionId(subscription_id), state
-            )
+            found = (await _find(operator, subscription_id)).subscription
+            if patch is not None:
+                after = patched(found, patch, limits=_limits(operator), policy=operator.codec.policy)
+                await update_subscription(operator.database, operator.codec, after)
+            await set_state(operator.database, found.property_id, found.id, state)
 
     run_command(work)
     typer.echo(f"{subscription_id} is {state}")
 
 
-async def _find(operator: Operator, subscription_id: str) -> Overview:
-    property_id = await find_property(operator.database, SubscriptionId(subscription_id))
-    return await show_subscription(operator.database, operator.codec, property_id, SubscriptionId(subscription_id))
+@subscription.command("test")
+def try_(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Send one made-up reading on the very way of all pushes, and tell what came of it; exit code 1 if not taken.
+
+    Its DEVID is `matrixhub-test`. Nothing of the subscription changes, and it may be paused.
+
+    \b
+    matrixhub subscription test sub_…
+    """
+
+    async def work() -> RecordedAttempt:
+        async with open_operator(data) as operator:
+            found = (await _find(operator, subscription_id)).subscription
+            async with open_sender(operator.settings, operator.database.dsn, operator.codec) as sender:
+                result = await send_test(sender, found, SystemClock())
+            await record_attempt(operator.database, found.property_id, found.id, result.attempt)
+            return RecordedAttempt(subscription_id=found.id, attempt=result.attempt)
+
+    recorded = run_command(work)
+    attempt = recorded.attempt
+    if as_json:
+        print_json(attempt_document(recorded))
+    else:
+        status = f"HTTP {attempt.http_status}" if attempt.http_status else "no answer"
+        outcome = f"not taken: {attempt.code}  {attempt.error}" if attempt.code else f"taken: {status}"
+        typer.echo(f"{outcome} ({attempt.seconds:.3f} s, request {attempt.request_id})")
+    if attempt.code:
+        raise typer.Exit(EXIT_FAILED)
 
 
-async def _check_egress(operator: Operator, property_id: PropertyId, url: str) -> None:
-    """Refuse a URL that no push could go to. Raises: InvalidValue, NotFound, StoreError."""
-    own = [allowed.target for allowed in await list_egress(operator.database, property_id)]
-    check_url(url, Allowance.of([*operator.settings.deliveries.egress_allow, *own]), property_id)
+@subscription.command("replay")
+def replay(
+    subscription_id: IdArgument,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="TIME|POSITION|ID",
+            help="ISO 8601 time, position such as 1200.7, id of an attempt or request, or `beginning`.",
+        ),
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would come again.")] = False,
+    yes: YesOption = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Deliver readings again from an earlier place on, with new request ids; first it counts exactly how many.
+
+    \b
+    matrixhub subscription replay sub_… --from 2024-03-10T08:00+08:00 --dry-run
+    """
+
+    async def plan() -> tuple[Overview, PlannedReplay]:
+        begin = parse_start(start)
+        async with open_operator(data) as operator, open_operator_bus(data) as bus:
+            found = await _find(operator, subscription_id)
+            with counting(found.progress.position.seq) as seen:
+                return found, await plan_replay(operator.database, bus, found, begin, seen)
+
+    async def work() -> ReplayRecord:
+        async with open_operator(data) as operator:
+            made = found.subscription
+            return await ask_replay(operator.database, made.property_id, made.id, planned.position)
+
+    found, planned = run_command(plan)
+    if planned.note:
+        typer.echo(planned.note, err=True)
+    span = f"from {shown_position(planned.position)} up to {shown_position(planned.until)}"
+    if dry_run:
+        if as_json:
+            print_json(plan_document(planned))
+        else:
+            typer.echo(f"{planned.items:,} readings would come again, {span}")
+        return
+    if not yes:
+        typer.confirm(f"Deliver {planned.items:,} readings again, {span}?", abort=True, err=True)
+    asked = run_command(work)
+    if as_json:
+        print_json({**replay_document(asked), "planned": plan_document(planned)})
+    else:
+        typer.echo(f"{asked.id}: {planned.items:,} readings come again, {span}")
 
 
-async def _position(start: str, data: Path | None) -> Position:
-    if start == "beginning":
-        return Position(seq=1)
-    async with open_operator_bus(data) as bus:
-        if start == "now":
-            return Position(seq=(await bus.bounds()).last_seq + 1)
-        try:
-            moment = datetime.fromisoformat(start).astimezone()
-        except ValueError as error:
-            raise InvalidValue(f"--from is now, beginning or an ISO 8601 time, not {start!r}") from error
-        return Position(seq=await bus.first_seq_since(int(moment.timestamp() * 1000)))
+@subscription.command("replays")
+def replays(
+    subscription_id: IdArgument,
+    withdraw: Annotated[str, typer.Option(metavar="REPLAY", help="Forget this one, which has not begun.")] = "",
+    limit: LimitOption = 50,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the replays of a subscription, newest first: waiting, running or done.
 
+    \b
+    matrixhub subscription replays sub_… --withdraw rpl_…
+    """
 
-def _auth(basic: str) -> Auth:
-    if not basic:
-        return NoAuth()
-    user, colon, password = basic.partition(":")
-    if not colon:
-        password = (
-            typer.prompt("Password", hide_input=True, err=True)
-            if sys.stdin.isatty()
-            else sys.stdin.readline().rstrip("\n")
+    async def work() -> Sequence[ReplayRecord]:
+        async with open_operator(data) as operator:
+            found = (await _find(operator, subscription_id)).subscription
+            if withdraw:
+                await withdraw_replay(operator.database, found.property_id, found.id, withdraw)
+            return await list_replays(operator.database, found.property_id, subscription_id=found.id, limit=limit)
+
+    records = run_command(work)
+    if as_json:
+        print_json([replay_document(record) for record in records])
+        return
+    if not records:
+        typer.echo("No replay.")
+        return
+    table = Table("replay", "state", "from", "up to", "readings", "asked for", box=None, pad_edge=False)
+    for record in records:
+        table.add_row(
+            record.id,
+            record.state,
+            shown_position(record.position),
+            shown_position(record.ended_by) if record.ended_by else "",
+            "" if record.items is None else f"{record.items:,}",
+            f"{record.requested_at:%Y-%m-%d %H:%M:%S}",
         )
-    return BasicAuth(user=user, password=Secret(password))
+    Console(highlight=False).print(table)
 
 
-def _ca(path: Path | None) -> str:
-    if path is None:
-        return ""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if "BEGIN CERTIFICATE" not in text:
-        raise InvalidValue(f"{path} holds no certificate in PEM form")
-    return text
-
-
-def _document(overview: Overview) -> dict[str, Any]:
-    progress = overview.progress
-    return {
-        **public_view(overview.subscription),
-        "delivered": progress.delivered,
-        "parked": progress.parked,
-        "expired": progress.expired,
-        "attempts_failed": progress.attempts_failed,
-        "last_error": progress.last_error,
-        "last_delivered_at": progress.last_delivered_at.isoformat() if progress.last_delivered_at else None,
-        "position": {"seq": progress.position.seq, "item": progress.position.item},
-        "owner": overview.owner,
-    }
+def _limits(operator: Operator) -> BatchLimits:
+    """The limits where a subscription names none of its own."""
+    defaults = operator.settings.deliveries
+    return BatchLimits(items=defaults.batch_items, size_bytes=defaults.batch_bytes)
 
 
 def _shown(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {_shown(v)}" for k, v in value.items() if v not in ([], "", None)) or "all"
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(map(_shown, value))
+    if value is None:
+        return ""
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -12,19 +12,18 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from matrixhub.deliveries.feed import Feed
 from matrixhub.deliveries.formats import frame_bytes, make_body
 from matrixhub.deliveries.lanes import Newest, by_device, in_parts
-from matrixhub.deliveries.memory import Memory
-from matrixhub.deliveries.pending import count_between
+from matrixhub.deliveries.memory import READ_BYTES_MIN, Memory
 from matrixhub.deliveries.plan import (
     Batch,
     Condemned,
@@ -34,14 +33,25 @@ from matrixhub.deliveries.plan import (
     next_wait_s,
     open_message,
     request_id,
+    retry_delay_s,
     set_apart,
     split,
     stored_before,
     verdict_of,
 )
 from matrixhub.deliveries.positions import Positions
+from matrixhub.deliveries.span import count_span
 from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem, time_ordered_id
-from matrixhub.model.errors import BusError, DeliveryError, DestinationRefused, LeaseLost, StoreError, TokenFault
+from matrixhub.model.errors import (
+    BusError,
+    DeliveryError,
+    DestinationRefused,
+    EgressRefused,
+    LeaseLost,
+    StoreError,
+    TokenFault,
+)
+from matrixhub.model.ids import stable_uuid
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Lease, Position, Replay
 from matrixhub.observe import (
@@ -77,7 +87,13 @@ POISONED_IN_A_ROW_MAX = 5
 """After so many readings refused one by one, and none taken, the endpoint is taken for broken."""
 
 
+REDRIVE_STANDS_BACK_S = 1.0
+"""Parked readings that failed let the readings of the stream go first by this much."""
+
 Todo = Batch | Condemned
+
+Yields = Literal["never", "whole", "whole_long", "always"]
+"""When a part that failed is given back rather than waited for: if nothing of it is settled, and the wait is long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +120,23 @@ class Refused:
 
     error: DestinationRefused
     attempt: Attempt
+
+
+@dataclass(slots=True)
+class Parcel:
+    """A part on its way: what of it is still to be done, and what became of the rest."""
+
+    part: Batch
+    todo: deque[Todo]
+    total: Settled = Settled()
+
+
+@dataclass(frozen=True, slots=True)
+class Redriving:
+    """Parked readings on their way."""
+
+    items: Sequence[ParkedItem]
+    parcel: Parcel
 
 
 class Failed:
@@ -137,14 +170,20 @@ class Carrier:
         "_memory",
         "_newest",
         "_observe",
+        "_outages",
+        "_passed",
         "_pieces",
         "_planned",
         "_poisoned",
+        "_poisoned_waits",
         "_position",
         "_positions",
         "_rate_due",
         "_reading",
         "_redrive",
+        "_redrive_due",
+        "_redrive_tries",
+        "_redriving",
         "_retry_at",
         "_retry_due",
         "_saving",
@@ -184,13 +223,17 @@ class Carrier:
         self._memory = memory
         self._observe = observe
         self._lease_holds = lease_holds
-        self._position = progress.position
+        self._position = self._passed = progress.position
         self._sending_to = self._until = progress.sending_to
         self._lanes_done = progress.lanes_done if progress.sending_to else 0
         self._step = progress.step
         self._epoch = progress.epoch
         self._redrive = lease.redrive
+        self._redriving: Redriving | None = None
+        self._redrive_tries = 0
+        self._redrive_due = float("-inf")
         self._tries = self._failures = progress.failures
+        self._outages = 0
         self._failing_since = progress.failing_since
         self._last_error = progress.last_error
         self._retry_at = progress.retry_at
@@ -200,11 +243,11 @@ class Carrier:
         self._flush_due: float | None = None
         self._frame = frame_bytes(lease.subscription)
         self._tried: dict[str, int] = {}
-        self._poisoned = 0
+        self._poisoned = self._poisoned_waits = 0
         self._planned: Todo | None = None
         self._todo: list[Todo] = []
         self._newest: Newest | None = None
-        self._unreadable: list[Message] = []
+        self._unreadable: list[tuple[Message, int]] = []
         self._pieces: list[Piece] = []
         self._held = 0
         self._saving = asyncio.Lock()
@@ -230,7 +273,7 @@ class Carrier:
                 await self._begin_replay(self.lease.replay)
             goes_on = True
             while goes_on and not self._halted.is_set():
-                if self._redrive and not self._planned:
+                if self._may_redrive() and not self._planned:
                     goes_on = await self._carry_parked()
                 elif order == "per_device" or self._lanes_done:
                     goes_on = await self._carry_lanes()
@@ -268,9 +311,14 @@ class Carrier:
             case Refused():
                 first, *others = self._break_up(todo, outcome)
                 self._planned, self._todo[:0] = first, others
-                await self._save(sending_to=_end_of(first), attempts=(outcome.attempt,), attempts_failed=1)
+                await self._save(
+                    sending_to=_end_of(first),
+                    attempts=(outcome.attempt,),
+                    attempts_failed=1,
+                    last_error=self._last_error,
+                )
             case Failed():
-                if self._retry_due - self._clock.monotonic() >= FORGET_S:
+                if self._waits_long():
                     await self._read_anew(todo)
             case Stopped():
                 return False
@@ -290,7 +338,7 @@ class Carrier:
     async def _settle(self, batch: Batch, settled: Settled, *, skipped: int = 0, plan_next: bool = True) -> bool:
         """Save that everything up to the end of the batch is dealt with, and what comes next."""
         self._release(batch)
-        goes_on = plan_next and not self._halted.is_set() and not self._redrive
+        goes_on = plan_next and not self._halted.is_set() and not self._may_redrive()
         self._planned = await self._next_batch(wait=False) if goes_on else None
         self._lanes_done = 0
         await self._save(
@@ -308,15 +356,25 @@ class Carrier:
     def _break_up(self, batch: Batch, refused: Refused) -> list[Todo]:
         """What to do with a push whose content was refused, in its order."""
         error = refused.error
-        named = {index: reason for index, reason in error.failed.items() if 0 <= index < batch.items}
+        named = _named(batch, error.failed)
         if named:
-            return list(set_apart(batch, named))
+            self._blame(batch, len(named), error)
+            return [
+                replace(part, http_status=error.http_status) if isinstance(part, Condemned) else part
+                for part in set_apart(batch, named)
+            ]
         if batch.items > 1:
             return list(split(batch))
-        self._poisoned += 1
-        if self._poisoned > POISONED_IN_A_ROW_MAX:
-            self._put_off(error, tries=self._poisoned - POISONED_IN_A_ROW_MAX - 1)
+        self._blame(batch, 1, error)
         return [Condemned(batch, error.message, error.http_status)]
+
+    def _blame(self, batch: Batch, refused: int, error: DeliveryError) -> None:
+        """Count readings refused in a row; an endpoint that takes none is taken for broken, and waited for."""
+        broken = self._poisoned >= POISONED_IN_A_ROW_MAX
+        self._poisoned += refused
+        if broken or (refused == batch.items and self._poisoned > POISONED_IN_A_ROW_MAX):
+            self._put_off(error, self._outages, tries=self._poisoned_waits)
+            self._poisoned_waits += 1
 
     def _given_up(self, batch: Batch) -> tuple[Batch | None, Batch | None]:
         """The beginning of the batch that has failed for too long, and the rest."""
@@ -339,22 +397,29 @@ class Carrier:
             return True
         assert isinstance(stretch, Batch)
         self._read_ahead()
+        undone: list[int] = []
         try:
             async with asyncio.TaskGroup() as group:
                 for lane, parts in enumerate(by_device(stretch, lanes, limits, self._frame)):
                     if parts and not self._lanes_done >> lane & 1:
-                        group.create_task(self._carry_lane(lane, lanes, parts))
-        except* (LeaseLost, StoreError) as errors:
-            raise LeaseLost(str(errors.exceptions[0])) from errors
+                        group.create_task(self._carry_lane(lane, lanes, parts, undone))
+        except BaseExceptionGroup as errors:
+            # What was met in a lane is met by the carrier; a defect says more than a lost lease.
+            lost, others = errors.split(LeaseLost)
+            raise (others or lost or errors).exceptions[0] from errors
         if self._halted.is_set():
             return False
+        if undone:
+            await self._read_anew(stretch)
+            return True
         return await self._settle(stretch, Settled(), plan_next=False)
 
-    async def _carry_lane(self, lane: int, lanes: int, parts: Sequence[Batch]) -> None:
+    async def _carry_lane(self, lane: int, lanes: int, parts: Sequence[Batch], undone: list[int]) -> None:
         total = Settled()
-        for part in parts:
-            settled = await self._carry_part(part, "push")
+        for number, part in enumerate(parts):
+            settled = await self._carry_part(_parcel(part), "push", "never" if number else "whole_long")
             if not isinstance(settled, Settled):
+                undone.append(lane)
                 return
             total += settled
         self._lanes_done |= 1 << lane | lanes << _LANES_SHIFT
@@ -365,21 +430,20 @@ class Carrier:
             attempts_failed=total.refused,
         )
 
-    async def _carry_part(self, part: Batch, kind: AttemptKind, *, once: bool = False) -> Settled | Failed | None:
+    async def _carry_part(self, parcel: Parcel, kind: AttemptKind, yields: Yields) -> Settled | Failed | None:
         """Send a part, in smaller pieces where it must be, until all is settled; None if the carrier is to end.
 
-        With `once`, a failure before anything of it was settled is the answer.
+        Failed is the answer where it is to be given back; what of it is settled stays in the parcel.
         """
-        todo: deque[Todo] = deque([part])
-        total = Settled()
+        todo = parcel.todo
         while todo:
             piece = todo.popleft()
             if isinstance(piece, Condemned):
-                total += self._condemn(piece)
+                parcel.total += self._condemn(piece, again=kind == "redrive")
                 continue
             aged, rest = self._given_up(piece) if kind == "push" else (None, piece)
             if aged is not None:
-                total += self._give_up(aged)
+                parcel.total += self._give_up(aged)
                 todo.extendleft([rest] if rest is not None else [])
                 continue
             if not await self._turn(piece.items):
@@ -387,17 +451,18 @@ class Carrier:
             outcome = await self._attempt(piece, kind)
             match outcome:
                 case Settled():
-                    total += outcome
+                    parcel.total += outcome
                 case Refused():
-                    total += Settled(attempts=(outcome.attempt,), refused=1)
+                    parcel.total += Settled(attempts=(outcome.attempt,), refused=1)
                     todo.extendleft(reversed(self._break_up(piece, outcome)))
                 case Failed():
-                    if once and piece is part and self._given_up(part)[0] is None:
-                        return outcome
                     todo.appendleft(piece)
+                    whole = piece is parcel.part and yields != "never" and self._given_up(piece)[0] is None
+                    if yields == "always" or (whole and (yields == "whole" or self._waits_long())):
+                        return outcome
                 case Stopped():
                     return None
-        return total
+        return parcel.total
 
     # latest first: only the newest reading of each device
 
@@ -405,24 +470,29 @@ class Carrier:
         """Carry the newest reading of each device among all that wait; False if the carrier is to end."""
         if not await self._turn(0):
             return False
-        newest = self._newest or Newest(self._position, self.lease.subscription.limits, self._frame)
+        limits = self.lease.subscription.limits
+        newest = self._newest
         again = self._until  # a stretch that was begun before a crash is taken as it was
         self._until = None
-        while newest.room and (again is None or newest.end < again):
-            waits = newest.end == newest.start
-            batch = await self._next_batch(wait=waits, to_end=True, cap=again)
+        while newest is None or (newest.room if again is None else newest.end < again):
+            batch = await self._next_batch(wait=newest is None, to_end=True, cap=again)
             if batch is None:
                 break
+            newest = newest or Newest(batch.start, limits, self._frame)
             newest.add(batch)
-        if newest.end == newest.start:
+        if self._halted.is_set():
+            return False
+        if newest is None:
             return True
         if again is None or newest.end != self._sending_to:
             await self._save(sending_to=newest.end)
         total = Settled()
         for number, part in enumerate(newest.parts()):
-            settled = await self._carry_part(part, "push", once=number == 0)
+            settled = await self._carry_part(_parcel(part), "push", "never" if number else "whole")
             if isinstance(settled, Failed):
                 self._newest = newest  # newer readings may replace these until the next attempt
+                if self._waits_long() and not self._memory.has_room(0):
+                    await self._read_anew(newest.stretch(), exactly=False)
                 return True
             if settled is None:
                 return False
@@ -434,54 +504,81 @@ class Carrier:
 
     # parked readings
 
+    def _may_redrive(self) -> bool:
+        return self._redrive > 0 and self._clock.monotonic() >= self._redrive_due
+
     async def _carry_parked(self) -> bool:
-        """Send some of the parked readings that were asked for again; False if the carrier is to end."""
-        asked, limits = self._redrive, self.lease.subscription.limits
+        """Send some of the parked readings that were asked for again; False if the carrier is to end.
+
+        Those that fail are tried again by the schedule, and let the readings of the stream go first.
+        """
+        asked = self._redrive
         try:
-            items = await self._leases.to_redrive(self.lease.subscription.id, limits.items)
+            redriving = self._redriving or await self._next_parked()
         except StoreError:
             # PostgreSQL is away, which the saving of positions reports; the wish stays.
             await self._clock.wait(self._halted, BUS_RETRY_S)
             return True
-        if not items:
+        if redriving is None:
             await self._save(redrive_done=asked)
             if self._redrive == asked:
                 self._redrive = 0
             return True
-        name = f"parked.{items[0].id}.{items[-1].id}"
-        lines = [(escaped(item.line), Span(number, (0,))) for number, item in enumerate(items)]
-        part = in_parts(lines, Position(seq=0), Position(seq=0), limits, name, self._frame)[0]
-        settled = await self._carry_part(part, "redrive")
-        if not isinstance(settled, Settled):
+        settled = await self._carry_part(redriving.parcel, "redrive", "always")
+        if settled is None:
             return False
+        if isinstance(settled, Failed):
+            self._redriving = redriving
+            self._redrive_tries += 1
+            schedule_s = self.lease.subscription.policy.retry_schedule_s
+            due = self._clock.monotonic() + retry_delay_s(self._redrive_tries, schedule_s, spread=0.0)
+            self._redrive_due = max(due, self._retry_due) + REDRIVE_STANDS_BACK_S
+            return True
+        self._redriving, self._redrive_tries = None, 0
         refused = {item.place.seq: item.reason for item in settled.parked}
-        sent = items[: part.items]
         await self._save(
-            redriven=tuple(item.id for number, item in enumerate(sent) if number not in refused),
-            kept=tuple((sent[number].id, reason) for number, reason in refused.items()),
+            redriven=tuple(item.id for number, item in enumerate(redriving.items) if number not in refused),
+            kept=tuple((redriving.items[number].id, reason) for number, reason in refused.items()),
             attempts=settled.attempts,
             attempts_failed=settled.refused,
         )
         return True
 
+    async def _next_parked(self) -> Redriving | None:
+        """The next push of parked readings. Raises StoreError."""
+        limits = self.lease.subscription.limits
+        items = await self._leases.to_redrive(self.lease.subscription.id, limits.items)
+        if not items:
+            return None
+        lines = [(escaped(item.line), Span(number, (0,))) for number, item in enumerate(items)]
+        part = in_parts(lines, Position(seq=0), Position(seq=0), limits, "parked", self._frame)[0]
+        items = items[: part.items]
+        name = stable_uuid("parked", *(str(item.id) for item in items))
+        return Redriving(items, _parcel(replace(part, part=name)))
+
     # going back
 
     async def _begin_replay(self, replay: Replay) -> None:
         """Go back to where a replay begins, after counting exactly what will come again."""
-        subscription = self.lease.subscription
+        subscription, before = self.lease.subscription, self._position
         while True:
             try:
                 first = Position(seq=(await self._bus.bounds()).first_seq)
-                start = min(max(replay.position, first), self._position)
-                items = await count_between(self._bus, subscription, start, self._position)
+                start = min(max(replay.position, first), before)
+                items = await count_span(self._bus, subscription, start, before)
+                items += self.lease.progress.ahead  # what was settled before its turn comes again as well
                 break
             except BusError:
                 # NATS is away, which its connection reports; the wish stays.
                 if await self._clock.wait(self._halted, BUS_RETRY_S):
                     return
-        before = self._position
-        self._position, self._until, self._lanes_done = start, None, 0
+        self._forget()
+        self._position = self._passed = start
+        self._until, self._lanes_done = None, 0
         self.feed.rewind(start)
+        if self._failing_since is not None:
+            # What comes again on purpose has not failed for long, even where the endpoint has.
+            self._failing_since = self._now()
         await self._save(position=start, sending_to=None, replay=replay.id, replayed=items, replayed_from=before)
         self._epoch += 1
         self._observe(ReplayBegun(subscription=subscription.id, replay=replay.id, position_seq=start.seq, items=items))
@@ -493,7 +590,8 @@ class Carrier:
     ) -> Batch | None:
         """The next push; None when halted, or, without waiting, when nothing is buffered.
 
-        With `to_end` it also reads on without waiting, until there is nothing more.
+        With `to_end` it also reads on without waiting, until there is nothing more. A push begins where the one before
+        ended, even where what it passes over is not wanted, so that the saved position says where it begins.
         """
         limits = limits or self.lease.subscription.limits
         if self._todo:
@@ -504,52 +602,76 @@ class Carrier:
             self._open_buffered(limits)
             if self._pieces:
                 batch = cut_batch(self._pieces, self._position, limits, self._until, cap)
-                if self._until is not None and batch.end < self._until and not self.feed.live and await self._filled():
-                    continue
-                if batch.items and self._until is None and not await self._full(batch, limits, wait=wait):
-                    if wait and not self._halted.is_set():
+                if self._until is not None:
+                    if not self._lanes_done and _exceeds(batch, limits, self._frame):
+                        self._until = None  # it was planned under other limits, or for another order
+                        continue
+                    if batch.end < self._until and not self.feed.live:
+                        await self._filled()
+                        if self._halted.is_set():
+                            return None
+                        continue
+                elif batch.items and cap is None and not await self._full(batch, limits, wait=wait):
+                    if wait and not self._halted.is_set() and not self._may_redrive():
                         continue
                     return None
                 self._until = None
                 self._drop_taken(batch)
-                self._position = batch.end
+                self._passed = batch.end
                 if batch.items:
+                    self._position = batch.end
                     return batch
+                if cap is not None and batch.end >= cap:
+                    return None
                 continue
             if self.feed.live:
-                if not wait or self._redrive:
+                if not wait or self._may_redrive():
                     return None
-                self.feed.bell.clear()
-                if not self.feed.waiting() and not self._halted.is_set():
-                    await self.feed.bell.wait()
+                await self._save_passed()
+                await self._wait_bell(self._redrive_due if self._redrive else None)
             elif not wait and not to_end and self._reading is not None:
                 return None  # rather save what was taken than wait for the stream
-            elif not await self._filled() and not wait:
+            elif not await self._filled() and not wait and cap is None:
                 return None
-            if self._halted.is_set() or (self._redrive and wait):
+            if self._halted.is_set() or (wait and self._until is cap is None and self._may_redrive()):
                 return None
+
+    async def _wait_bell(self, until: float | None) -> None:
+        """Wait for more messages, for a wish, or until the instant."""
+        self.feed.bell.clear()
+        if self.feed.waiting() or self._halted.is_set() or self._may_redrive():
+            return
+        if until is None:
+            await self.feed.bell.wait()
+        else:
+            await self._clock.wait(self.feed.bell, max(0.0, until - self._clock.monotonic()))
+
+    async def _save_passed(self) -> None:
+        """Save that what could not be read is set aside, while nothing else is there to be sent."""
+        if self._unreadable and self._until is None:
+            self._position = self._passed
+            await self._save(position=self._position, sending_to=None)
 
     async def _full(self, batch: Batch, limits: BatchLimits, *, wait: bool) -> bool:
         """Whether the push may go as it is; if not, and if it may wait, more has come or its time is over by then."""
         flush_s = self.lease.subscription.policy.flush_s
-        size = sum(map(len, batch.strings))
-        if not flush_s or not self.feed.live or batch.items >= limits.items or size >= 0.9 * limits.size_bytes:
+        more = self._pieces[-1].seq >= batch.end.seq
+        if not flush_s or not self.feed.live or batch.items >= limits.items or more:
+            self._flush_due = None
             return True
         now = self._clock.monotonic()
         if self._flush_due is None:
             self._flush_due = now + flush_s
-        if now < self._flush_due:
-            if wait:
-                self.feed.bell.clear()
-                if not self.feed.waiting() and not self._halted.is_set():
-                    await self._clock.wait(self.feed.bell, self._flush_due - now)
-            return False
-        self._flush_due = None
-        return True
+        if now >= self._flush_due:
+            self._flush_due = None
+            return True
+        if wait:
+            await self._wait_bell(self._flush_due)
+        return False
 
     def _read_ahead(self) -> None:
         """While a push is on its way, prepare the next one and read on, if the tail does not bring what it needs."""
-        if self._reading is None and not self.feed.live:
+        if self._reading is None and not self.feed.live and self._memory.has_room(READ_BYTES_MIN):
             self._reading = asyncio.create_task(self._prepare(), name=f"read ahead {self.lease.subscription.id}")
 
     async def _prepare(self) -> bool:
@@ -586,8 +708,9 @@ class Carrier:
                 piece = open_message(message, self._position, zones, self._frame)
             except (UnicodeDecodeError, msgspec.DecodeError) as error:
                 self._observe(MessageUnreadable(subject=message.subject, seq=message.seq, error=str(error)))
-                self._unreadable.append(message)
-                continue
+                first = self._position.item if self._position.seq == message.seq else 0
+                self._unreadable.append((message, first))
+                piece = Piece(message.seq, (), (), ())
             self._pieces.append(piece)
             items += len(piece.strings)
             size += piece.ends[-1] if piece.ends else 0
@@ -604,18 +727,23 @@ class Carrier:
         if self._pieces and self._pieces[0].seq == batch.end.seq and batch.end.item:
             self._pieces[0] = _rest_of(self._pieces[0], batch.end)
 
-    async def _read_anew(self, batch: Batch) -> None:
+    def _waits_long(self) -> bool:
+        """Whether the next attempt is so far away that memory should not be held for it."""
+        return self._retry_due - self._clock.monotonic() >= FORGET_S
+
+    async def _read_anew(self, batch: Batch, *, exactly: bool = True) -> None:
         """Give the memory back and read the push again when its time has come."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait({self._reading})
             self._reading = None
         self._forget()
-        self._position, self._until = batch.start, batch.end
+        self._position = self._passed = batch.start
+        self._until = batch.end if exactly else None
         self.feed.rewind(batch.start)
 
     def _forget(self) -> None:
-        self._planned = None
+        self._planned = self._newest = None
         self._todo.clear()
         self._pieces.clear()
         self._unreadable.clear()
@@ -646,7 +774,7 @@ class Carrier:
     def _rate(self) -> float:
         """Readings a second allowed now, 0 for any number."""
         policy = self.lease.subscription.policy
-        behind = policy.catch_up_per_s if not self.feed.live else 0.0
+        behind = policy.catch_up_per_s if self.feed.behind(self._position) else 0.0
         return min(policy.rate_per_s or behind, behind or policy.rate_per_s)
 
     async def _attempt(self, batch: Batch, kind: AttemptKind) -> Outcome:
@@ -665,10 +793,9 @@ class Carrier:
             kind=kind,
         )
         number = self._tried[push.request_id] = self._tried.get(push.request_id, 0) + 1
-        at = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
         attempt = Attempt(
             id=time_ordered_id(self._clock.now_ms()),
-            at=at,
+            at=self._now(),
             kind=kind,
             request_id=push.request_id,
             attempt=number,
@@ -679,51 +806,63 @@ class Carrier:
             start=batch.start if kind == "push" else None,
             end=batch.end if kind == "push" else None,
         )
-        started = time.perf_counter()
+        started, outages = time.perf_counter(), self._outages
         try:
             sent = await self._sender.send(push)
         except DeliveryError as error:
-            return await self._not_taken(push, error, replace(attempt, seconds=time.perf_counter() - started))
+            attempt = replace(attempt, seconds=time.perf_counter() - started)
+            return await self._not_taken(push, error, attempt, outages)
+        named = _named(batch, sent.failed)
         self._observe(
             Delivered(
                 subscription=subscription.id,
                 request_id=push.request_id,
-                items=batch.items - len(sent.failed),
+                items=batch.items - len(named),
                 size_bytes=len(push.body),
                 http_status=sent.http_status,
                 attempt=number,
                 seconds=sent.seconds,
             )
         )
-        self._recover()
-        attempt = replace(attempt, seconds=sent.seconds, http_status=sent.http_status, answer=sent.answer)
-        return replace(self._parted(batch, sent), attempts=(attempt,))
+        if len(named) < batch.items:
+            self._recover()
+        else:
+            refused = f"HTTP {sent.http_status}: all {batch.items} named as failed"
+            self._blame(batch, batch.items, DestinationRefused(refused, http_status=sent.http_status))
+        attempt = replace(attempt, seconds=sent.seconds, http_status=sent.http_status, answer=storable(sent.answer))
+        return replace(self._parted(batch, sent, named, again=kind == "redrive"), attempts=(attempt,))
 
-    def _parted(self, batch: Batch, sent: Sent) -> Settled:
+    def _parted(self, batch: Batch, sent: Sent, named: dict[int, str], *, again: bool) -> Settled:
         """What was delivered of a push that was taken, and what the destination named as wrong."""
-        if not sent.failed:
+        if not named:
             return Settled(batch.items)
         total = Settled()
-        for part in set_apart(batch, sent.failed):
-            total += self._condemn(part, sent.http_status) if isinstance(part, Condemned) else Settled(part.items)
+        for part in set_apart(batch, named):
+            if isinstance(part, Condemned):
+                total += self._condemn(replace(part, http_status=sent.http_status), again=again)
+            else:
+                total += Settled(part.items)
         return total
 
-    async def _not_taken(self, push: Push, error: DeliveryError, attempt: Attempt) -> Outcome:
+    async def _not_taken(self, push: Push, error: DeliveryError, attempt: Attempt, outages: int) -> Outcome:
         refused = error if isinstance(error, DestinationRefused) else None
         attempt = replace(
             attempt,
             http_status=refused.http_status if refused else 0,
             code=error.code,
-            error=error.message[:_ERROR_KEPT_MAX],
-            answer=refused.answer if refused else "",
+            error=storable(error.message),
+            answer=storable(refused.answer) if refused else "",
         )
-        # Without a token the destination was not asked: no attempt is charged to it.
-        attempts = () if isinstance(error, TokenFault) else (attempt,)
+        attempts: tuple[Attempt, ...] = (attempt,)
+        if isinstance(error, TokenFault | EgressRefused):
+            # Without a token or leave the destination was not asked: no attempt is charged to it.
+            attempts = ()
+            self._tried[push.request_id] -= 1
         verdict = verdict_of(error)
         wait_s = 0.0
         if verdict == "retry":
-            wait_s = self._put_off(error)
-        self._last_error = error.message[:_ERROR_KEPT_MAX]
+            wait_s = self._put_off(error, outages)
+        self._last_error = storable(error.message)
         self._observe(
             DeliveryFailed(
                 subscription=push.subscription.id,
@@ -749,72 +888,83 @@ class Carrier:
         self._halted.set()
         return Stopped()
 
-    def _put_off(self, error: DeliveryError, *, tries: int | None = None) -> float:
-        """Let the next attempt be due later; how much later, in seconds."""
+    def _put_off(self, error: DeliveryError, outages: int, *, tries: int | None = None) -> float:
+        """Let the next attempt be due later; how much later, in seconds.
+
+        `outages` is how many there were when the attempt began: what fails side by side has failed once.
+        """
         policy = self.lease.subscription.policy
         asked = error.retry_after_s if isinstance(error, DestinationRefused | TokenFault) else None
+        known = outages != self._outages
+        before = self._tries if tries is None else tries
         wait_s, counted = next_wait_s(
-            self._tries if tries is None else tries,
+            max(0, before - 1) if known else before,
             policy.retry_schedule_s,
             spread=random.uniform(0, policy.retry_spread),
             retry_after_s=asked,
         )
-        if tries is None:
-            self._tries = counted
-        self._failures += 1
-        now_ms = self._clock.now_ms()
-        self._failing_since = self._failing_since or datetime.fromtimestamp(now_ms / 1000, UTC)
-        self._retry_at = datetime.fromtimestamp(now_ms / 1000, UTC) + timedelta(seconds=wait_s)
-        self._retry_due = self._clock.monotonic() + wait_s
+        if not known:
+            self._outages += 1
+            self._failures += 1
+            if tries is None:
+                self._tries = counted
+        self._failing_since = self._failing_since or self._now()
+        due = self._clock.monotonic() + wait_s
+        if not known or due > self._retry_due:
+            self._retry_due = due
+            self._retry_at = self._now() + timedelta(seconds=wait_s)
         return wait_s
 
     def _recover(self) -> None:
-        self._tries = self._failures = self._poisoned = 0
+        self._tries = self._failures = self._poisoned = self._poisoned_waits = 0
         self._failing_since = self._retry_at = None
         self._retry_due = float("-inf")
         self._last_error = ""
 
     # setting aside
 
-    def _condemn(self, condemned: Condemned, http_status: int = 0) -> Settled:
-        return self._park(condemned.batch, "refused", condemned.reason, condemned.http_status or http_status)
+    def _condemn(self, condemned: Condemned, *, again: bool = False) -> Settled:
+        return self._park(condemned.batch, "refused", condemned.reason, condemned.http_status, again=again)
 
     def _give_up(self, batch: Batch) -> Settled:
         return self._park(batch, "given_up", f"given up: {self._last_error}")
 
-    def _park(self, batch: Batch, code: str, reason: str, http_status: int = 0) -> Settled:
-        """The readings of the batch, set aside."""
-        subscription = self.lease.subscription
-        at = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
+    def _park(self, batch: Batch, code: str, reason: str, http_status: int = 0, *, again: bool = False) -> Settled:
+        """The readings of the batch, set aside; `again` where they were so before."""
+        subscription, at = self.lease.subscription, self._now()
         parked = tuple(
             ParkedItem(
                 id=time_ordered_id(self._clock.now_ms()),
                 subscription_id=subscription.id,
                 parked_at=at,
                 place=place,
-                line=unescaped(string),
+                line=unescaped(string).replace("\x00", "\ufffd"),
                 code=code,
-                reason=reason[:_ERROR_KEPT_MAX],
+                reason=storable(reason),
                 http_status=http_status,
                 request_id=request_id(subscription.id, batch, self._epoch),
             )
             for string, place in zip(batch.strings, batch.places(), strict=True)
         )
-        self._observe(Parked(subscription=subscription.id, items=len(parked), code=code, reason=reason))
+        if not again:
+            self._observe(Parked(subscription=subscription.id, items=len(parked), code=code, reason=storable(reason)))
         return Settled(parked=parked)
 
     def _take_unreadable(self, before_seq: int) -> tuple[ParkedItem, ...]:
         """What could not be read before the sequence, set aside."""
-        found = [message for message in self._unreadable if message.seq < before_seq]
-        self._unreadable = [message for message in self._unreadable if message.seq >= before_seq]
+        found = [entry for entry in self._unreadable if entry[0].seq < before_seq]
+        self._unreadable = [entry for entry in self._unreadable if entry[0].seq >= before_seq]
         parked: tuple[ParkedItem, ...] = ()
-        for message in found:
-            text = message.data.decode("utf-8", "replace").replace("\x00", "\ufffd")
-            strings = [escaped(text)] * message.items
-            spans = [Span(message.seq, range(message.items))]
-            batch = Batch(strings, spans, Position(seq=message.seq), Position(seq=message.seq + 1))
+        for message, first in found:
+            string = escaped(message.data.decode("utf-8", "replace"))
+            span = Span(message.seq, range(first, message.items))
+            start, end = Position(seq=message.seq, item=first), Position(seq=message.seq + 1)
+            batch = Batch([string] * len(span.numbers), [span], start, end)
             parked += self._park(batch, "unreadable", "the stored message is not what the hub writes").parked
         return parked
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
 
     # saving
 
@@ -851,6 +1001,30 @@ def escaped(line: str) -> bytes:
 def unescaped(string: bytes) -> str:
     """The text of what stands between the quotes of a JSON string."""
     return msgspec.json.decode(b'"' + string + b'"', type=str)
+
+
+def storable(text: str) -> str:
+    """What a peer said, as far as it is kept: PostgreSQL takes no NUL, and nothing that is not Unicode.
+
+    >>> storable("a\\x00b\\ud800")
+    'a\ufffdb?'
+    """
+    return text[:_ERROR_KEPT_MAX].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _parcel(part: Batch) -> Parcel:
+    return Parcel(part, deque([part]))
+
+
+def _named(batch: Batch, failed: Mapping[int, str]) -> dict[int, str]:
+    """The readings of the batch that the destination named as wrong."""
+    return {index: reason for index, reason in failed.items() if 0 <= index < batch.items}
+
+
+def _exceeds(batch: Batch, limits: BatchLimits, frame: int) -> bool:
+    """Whether the batch is larger than the limits allow."""
+    size_bytes = 1 + sum(len(string) + frame for string in batch.strings)
+    return batch.items > limits.items or (batch.items > 1 and size_bytes > limits.size_bytes)
 
 
 def _end_of(todo: Todo) -> Position:

@@ -27,14 +27,18 @@ from matrixhub.deliveries.egress import GuardedResolver, guarded_socket, judged_
 from matrixhub.deliveries.redaction import shown
 from matrixhub.model.destination import ClientCertificate
 from matrixhub.model.egress import Allowance
-from matrixhub.model.errors import DestinationUnreachable
+from matrixhub.model.errors import DestinationUnreachable, EgressRefused
 from matrixhub.model.ids import PropertyId
 
 POOLS_MAX = 64
 """Allow-lists whose connections are kept open; of more, those not used for longest are closed."""
 
-CONTEXTS_MAX = 256
-"""TLS contexts kept; of more, those not used for longest are made anew."""
+CONTEXTS_MAX = 2_048
+SYSTEM_CONTEXTS_MAX = 64
+"""TLS contexts kept: those that trust a CA of the customer's (some 30 KB each), those that trust the system's (1 MB).
+
+Of more, those not used for longest are made anew, which costs their connections too.
+"""
 
 LARGE_BODY = 1_000_000
 FAULT_SHOWN_MAX = 200
@@ -43,13 +47,18 @@ FAULTS = (aiohttp.ClientError, OSError, ssl.SSLError, ValueError, asyncio.Incomp
 """What a request can fail with; `describe_fault` says it in words."""
 
 
+_Certificates = tuple[str, ClientCertificate | None]
+"""The authorities to trust, in PEM, and what is shown."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reach:
-    """Where a request may go, on whose behalf, and how long it may take."""
+    """Where a request may go, on whose behalf, whom it trusts and what it shows, and how long it may take."""
 
     property_id: PropertyId
     egress_allow: frozenset[str]
-    tls: ssl.SSLContext
+    ca_pem: str
+    certificate: ClientCertificate | None
     timeout: aiohttp.ClientTimeout
 
 
@@ -69,7 +78,8 @@ class Connections:
         self._allowed_to_all = allowed_to_all
         self._resolver = resolver
         self._pools: OrderedDict[frozenset[str], Pool] = OrderedDict()
-        self._contexts: OrderedDict[tuple[str, ClientCertificate | None], ssl.SSLContext] = OrderedDict()
+        self._contexts: OrderedDict[_Certificates, ssl.SSLContext] = OrderedDict()
+        self._system_contexts: OrderedDict[_Certificates, ssl.SSLContext] = OrderedDict()
 
     @contextlib.asynccontextmanager
     async def post(
@@ -77,15 +87,18 @@ class Connections:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to a POST, its body not yet read. Redirects are not followed.
 
-        Raises: EgressRefused, or one of FAULTS.
+        Raises: EgressRefused, DestinationUnreachable if the certificates cannot be used, or one of FAULTS.
         """
+        tls = await self.tls(reach.ca_pem, reach.certificate)
         async with self._pool(reach.egress_allow) as pool:
+            if url.scheme != "https" and not pool.allowance.plain_http:
+                raise EgressRefused("plain HTTP is not spoken but with deliveries.dangerously_allow_plain_http")
             with judged_dial(url.raw_host or "", pool.allowance, reach.property_id):
                 async with pool.session.post(
                     url,
                     data=body if len(body) < LARGE_BODY else io.BytesIO(body),
                     headers=headers,
-                    ssl=reach.tls,
+                    ssl=tls,
                     allow_redirects=False,
                     timeout=reach.timeout,
                 ) as response:
@@ -94,14 +107,16 @@ class Connections:
     async def tls(self, ca_pem: str, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
         """A TLS context, the same one for the same certificates. Raises: DestinationUnreachable."""
         key = (ca_pem, certificate)
-        context = self._contexts.get(key)
-        if context is None:
-            # Reading the system's certificates takes long enough to hold up others.
-            made = await asyncio.to_thread(tls_context, ca_pem, certificate)
-            context = self._contexts.setdefault(key, made)
-        self._contexts.move_to_end(key)
-        if len(self._contexts) > CONTEXTS_MAX:
-            self._contexts.popitem(last=False)
+        contexts, most = (self._contexts, CONTEXTS_MAX) if ca_pem else (self._system_contexts, SYSTEM_CONTEXTS_MAX)
+        context = contexts.get(key)
+        if context is not None:
+            contexts.move_to_end(key)
+            return context
+        # Reading the system's certificates takes long enough to hold up others.
+        made = await asyncio.to_thread(tls_context, ca_pem, certificate)
+        context = contexts.setdefault(key, made)
+        if len(contexts) > most:
+            contexts.popitem(last=False)
         return context
 
     async def close(self) -> None:

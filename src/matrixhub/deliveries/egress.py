@@ -146,7 +146,7 @@ def check_url(url: str, allowance: Allowance, property_id: str) -> None:
     try:
         check_literal(URL(url).raw_host or "", allowance, property_id)
     except ValueError as error:
-        raise InvalidValue(f"{url!r} is not a URL: {error}") from error
+        raise InvalidValue("the URL is not one") from error
     except EgressRefused as error:
         raise InvalidValue(error.message) from error
 

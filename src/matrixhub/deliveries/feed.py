@@ -23,6 +23,7 @@ class Feed:
     """The messages of one subscription, in stream order, in bounded memory."""
 
     __slots__ = (
+        "_backlog_to",
         "_buffer_bytes",
         "_gathered",
         "_gathered_size",
@@ -46,6 +47,7 @@ class Feed:
         self._buffer_bytes = buffer_bytes
         self._read_bytes = read_bytes
         self._next_seq = position.seq
+        self._backlog_to = position.seq
         self._messages: deque[Message] | None = None  # most subscriptions are idle, and an empty deque is not small
         self._gathered: list[Message] | None = None
         self._gathered_size = 0
@@ -83,6 +85,10 @@ class Feed:
         """Whether to read on now, so that there is always a page in hand while another is on its way."""
         return not self.live and self._size < self._memory.read_bytes(self._read_bytes)
 
+    def behind(self, position: Position) -> bool:
+        """Whether a backlog is worked off: what was read from the stream rather than offered by the tail."""
+        return not self.live or position.seq < self._backlog_to
+
     def waiting(self) -> bool:
         """Whether messages are buffered."""
         return bool(self._messages)
@@ -105,14 +111,15 @@ class Feed:
 
     async def fill(self, bus: Bus) -> None:
         """Read on from the stream, behind what is buffered; at its end, become live. Raises BusError."""
-        gathered = self._gathered = list[Message]()
-        self._gathered_size = 0
-        bytes_max = self._memory.read_bytes(self._read_bytes)
-        try:
-            page = await bus.read(self._pattern, self._next_seq, messages_max=READ_MESSAGES, bytes_max=bytes_max)
-        finally:
-            complete = self._gathered is gathered
-            self._gathered = None
+        async with self._memory.turns:
+            gathered = self._gathered = list[Message]()
+            self._gathered_size = 0
+            bytes_max = self._memory.read_bytes(self._read_bytes)
+            try:
+                page = await bus.read(self._pattern, self._next_seq, messages_max=READ_MESSAGES, bytes_max=bytes_max)
+            finally:
+                complete = self._gathered is gathered
+                self._gathered = None
         if page.messages:
             self._next_seq = page.messages[-1].seq + 1
         self._extend(self._wanted(page.messages))
@@ -121,6 +128,7 @@ class Feed:
             self._extend(fresh)
             if fresh:
                 self._next_seq = fresh[-1].seq + 1
+            self._backlog_to = self._next_seq
             self.live = True
 
     def _wanted(self, messages: Sequence[Message]) -> list[Message]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from matrixhub.deliveries.plan import Batch, Span
+from matrixhub.deliveries.plan import FRAME_BYTES, Batch, Span
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Position
 
@@ -31,20 +31,19 @@ Line = tuple[bytes, Span]
 """A reading and where it lies."""
 
 
-def by_device(stretch: Batch, lanes: int, limits: BatchLimits, frame_bytes: int = 3) -> list[list[Batch]]:
+def by_device(stretch: Batch, lanes: int, limits: BatchLimits, frame_bytes: int = FRAME_BYTES) -> list[list[Batch]]:
     """The pushes of each lane, in order; a device is always in the same lane. Lanes may be empty."""
     found: list[list[Line]] = [[] for _ in range(lanes)]
     for line in _lines(stretch):
         found[zlib.crc32(device_of(line[0])[0].encode()) % lanes].append(line)
-    return [
-        in_parts(lines, stretch.start, stretch.end, limits, f"{lane}", frame_bytes) for lane, lines in enumerate(found)
-    ]
+    start, end = stretch.start, stretch.end
+    return [in_parts(found[lane], start, end, limits, f"{lane}of{lanes}", frame_bytes) for lane in range(lanes)]
 
 
 class Newest:
     """The newest reading of each device in a stretch that grows; how many older ones it passes over."""
 
-    def __init__(self, start: Position, limits: BatchLimits, frame_bytes: int = 3) -> None:
+    def __init__(self, start: Position, limits: BatchLimits, frame_bytes: int = FRAME_BYTES) -> None:
         self.skipped = 0
         self.end = start
         self.start = start
@@ -78,9 +77,8 @@ class Newest:
 
     def parts(self) -> list[Batch]:
         """The pushes, newest first."""
-        return in_parts(
-            list(reversed(self._lines.values())), self.start, self.end, self._limits, "newest", self._frame_bytes
-        )
+        lines = list(reversed(self._lines.values()))
+        return in_parts(lines, self.start, self.end, self._limits, "newest", self._frame_bytes)
 
 
 def device_of(string: bytes) -> tuple[str, str]:
@@ -93,22 +91,30 @@ def device_of(string: bytes) -> tuple[str, str]:
 
 
 def in_parts(
-    lines: Sequence[Line], start: Position, end: Position, limits: BatchLimits, name: str, frame_bytes: int = 3
+    lines: Sequence[Line],
+    start: Position,
+    end: Position,
+    limits: BatchLimits,
+    name: str,
+    frame_bytes: int = FRAME_BYTES,
 ) -> list[Batch]:
-    """The lines in pushes within the limits, all of the stretch from start to end."""
+    """The lines in pushes within the limits, all of the stretch from start to end.
+
+    Each is named for the lines it holds, so that under other limits other pushes have other names.
+    """
     found: list[Batch] = []
     strings: list[bytes] = []
     spans: list[Span] = []
-    size = 1
-    for string, span in lines:
+    size, first = 1, 0
+    for number, (string, span) in enumerate(lines):
         if strings and (len(strings) >= limits.items or size + len(string) + frame_bytes > limits.size_bytes):
-            found.append(Batch(strings, spans, start, end, f"{name}.{len(found)}"))
-            strings, spans, size = [], [], 1
+            found.append(Batch(strings, spans, start, end, f"{name}.{first}-{number}"))
+            strings, spans, size, first = [], [], 1, number
         strings.append(string)
         spans.append(span)
         size += len(string) + frame_bytes
     if strings:
-        found.append(Batch(strings, spans, start, end, f"{name}.{len(found)}"))
+        found.append(Batch(strings, spans, start, end, f"{name}.{first}-{len(lines)}"))
     return found
 
 

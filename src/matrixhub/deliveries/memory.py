@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
+READS_MAX = 8
+"""So many subscriptions read from the stream at one time; more would only fill the connection that all share."""
+
 READ_BYTES_MIN = 65_536
 """Even without room a subscription may read this much at a time, or it would never go on."""
 
@@ -9,11 +14,12 @@ READ_BYTES_MIN = 65_536
 class Memory:
     """Bytes of readings held, against a limit. Source: `deliveries.memory_bytes_max`"""
 
-    __slots__ = ("_limit", "held")
+    __slots__ = ("_limit", "held", "turns")
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self.held = 0
+        self.turns = asyncio.Semaphore(READS_MAX)
 
     def take(self, size_bytes: int) -> None:
         """Hold this much more; negative, give it back."""

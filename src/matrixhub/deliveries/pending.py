@@ -1,65 +1,179 @@
-"""How many readings wait for a subscription, counted from the stream itself."""
+"""How many readings a subscription wants of a stretch of the stream, counted from the stream itself.
+
+Nothing of what delivers is used here: who checks a carrier must not ask it.
+"""
 
 from __future__ import annotations
 
-from matrixhub.bus.subjects import filter_matcher, filter_patterns
-from matrixhub.deliveries.plan import open_message
-from matrixhub.model.subscription import Position, Subscription
-from matrixhub.ports import Bus
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import msgspec
+
+from matrixhub.bus.subjects import (
+    SENSORS_SUBJECTS,
+    filter_matcher,
+    filter_pattern,
+    property_pattern,
+    subject_property,
+)
+from matrixhub.model.errors import BusError
+from matrixhub.model.ids import PropertyId, subject_token
+from matrixhub.model.subscription import Filter, Position, Subscription
+from matrixhub.ports import Bus, Message
 
 READ_MESSAGES = 500
 READ_BYTES = 4 * 1024 * 1024
 
+Progressed = Callable[[int, int], None]
+"""Told how many messages of how many were looked at."""
 
-async def count_pending(bus: Bus, subscription: Subscription, position: Position) -> int:
-    """The readings of the subscription from the position on. Raises BusError.
 
-    Without zones the headers of the messages say it; zones are inside the messages, so each is looked into, and a long
-    backlog takes a while.
+class _Zone(msgspec.Struct, gc=False):
+    InsID: str
+
+
+_zone_of = msgspec.json.Decoder(_Zone).decode
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Want:
+    """What is to be counted: the readings of a property that pass a filter, from a position on."""
+
+    property_id: PropertyId
+    filter: Filter
+    position: Position
+
+
+async def count_pending(bus: Bus, subscription: Subscription, position: Position, to_seq: int | None = None) -> int:
+    """The readings of the subscription from the position on, before message `to_seq`. Raises BusError."""
+    end = (await bus.bounds()).last_seq + 1 if to_seq is None else to_seq
+    want = Want(property_id=subscription.property_id, filter=subscription.filter, position=position)
+    return (await count_wanted(bus, [want], end))[0]
+
+
+async def count_wanted(
+    bus: Bus, wants: Sequence[Want], end: int, progressed: Progressed = lambda _done, _all: None
+) -> list[int]:
+    """How many readings before message `end` each of them wants. Raises BusError.
+
+    The headers of the messages say it, read once for all. Zones are inside the messages: who filters by them has each
+    message of its buildings and types looked into, which takes a while where there are many.
     """
-    return await count_between(bus, subscription, position, None)
+    counts = [0] * len(wants)
+    plain = [n for n, want in enumerate(wants) if want.position.seq < end and not want.filter.zones]
+    if plain:
+        heights = await _read_heights(bus, [wants[n] for n in plain], end, progressed)
+        for n, count in zip(plain, heights, strict=True):
+            counts[n] = count
+    for n, want in enumerate(wants):
+        if want.filter.zones and want.position.seq < end:
+            counts[n] = await _count_by_reading(bus, want, end)
+    return counts
 
 
-async def count_between(bus: Bus, subscription: Subscription, start: Position, end: Position | None) -> int:
-    """The readings of the subscription from one position to before the other. Raises BusError."""
-    if end is not None and start >= end:
+async def first_wanted(bus: Bus, want: Want, end: int) -> int | None:
+    """The first message before `end` that holds a reading it wants, or None. Raises BusError."""
+    matches = filter_matcher(want.property_id, want.filter)
+    pattern, seq = filter_pattern(want.property_id, want.filter), want.position.seq
+    if want.filter.zones:
+        async with aclosing(_read(bus, pattern, seq, end)) as messages:
+            async for message in messages:
+                if matches(message.subject) and _wanted_lines(message, want):
+                    return message.seq
+        return None
+    async with aclosing(bus.headers(pattern, seq, end)) as pages:
+        async for page in pages:
+            for message in page:
+                if matches(message.subject) and (message.seq > seq or message.items > want.position.item):
+                    return message.seq
+    return None
+
+
+async def _read_heights(bus: Bus, wants: Sequence[Want], end: int, progressed: Progressed) -> list[int]:
+    """The counts of those without zones: one pass from the earliest position, cut where the others begin."""
+    starts = sorted({want.position.seq for want in wants})
+    stretches: list[Counter[str]] = [Counter() for _ in starts]
+    cut = {want.position.seq for want in wants if want.position.item}
+    heads: dict[int, Message] = {}
+    number, whole = 0, end - starts[0]
+    async with aclosing(bus.headers(_common_pattern(wants), starts[0], end)) as pages:
+        async for page in pages:
+            for message in page:
+                while number + 1 < len(starts) and message.seq >= starts[number + 1]:
+                    number += 1
+                stretches[number][message.subject] += message.items
+                if message.seq in cut:
+                    heads[message.seq] = message
+            if page:
+                progressed(page[-1].seq - starts[0] + 1, whole)
+    progressed(whole, whole)
+    by_start: dict[int, list[int]] = {}
+    for n, want in enumerate(wants):
+        by_start.setdefault(want.position.seq, []).append(n)
+    counts = [0] * len(wants)
+    behind: dict[str, Counter[str]] = {}
+    for start, stretch in zip(reversed(starts), reversed(stretches), strict=True):
+        for subject, items in stretch.items():
+            behind.setdefault(subject_property(subject), Counter())[subject] += items
+        for n in by_start[start]:
+            counts[n] = _count_matching(wants[n], behind, heads.get(start))
+    return counts
+
+
+def _count_matching(want: Want, behind: dict[str, Counter[str]], head: Message | None) -> int:
+    """What it wants of the subjects' counts, without the lines of the first message before its position."""
+    subjects = behind.get(subject_token(want.property_id))
+    if not subjects:
         return 0
-    count = _count_by_reading if subscription.filter.zones else _count_by_header
-    total = await count(bus, subscription, start, end.seq if end else None)
-    if end is not None and end.item:
-        total += await _count_within(bus, subscription, start, end)
-    return total
+    matches = filter_matcher(want.property_id, want.filter)
+    count = sum(items for subject, items in subjects.items() if matches(subject))
+    if want.position.item and head is not None and matches(head.subject):
+        count -= min(want.position.item, head.items)
+    return count
 
 
-async def _count_by_header(bus: Bus, subscription: Subscription, start: Position, to_seq: int | None) -> int:
-    patterns = filter_patterns(subscription.property_id, subscription.filter)
-    total = sum([await bus.count_items(pattern, start.seq, to_seq) for pattern in patterns])
-    return max(0, total - start.item) if to_seq is None or start.seq < to_seq else total
+def _common_pattern(wants: Sequence[Want]) -> str:
+    """The narrowest subject pattern that covers all of them."""
+    patterns = {filter_pattern(want.property_id, want.filter) for want in wants}
+    if len(patterns) == 1:
+        return patterns.pop()
+    properties = {want.property_id for want in wants}
+    return property_pattern(properties.pop()) if len(properties) == 1 else SENSORS_SUBJECTS
 
 
-async def _count_by_reading(bus: Bus, subscription: Subscription, start: Position, to_seq: int | None) -> int:
-    matches = filter_matcher(subscription.property_id, subscription.filter)
+async def _count_by_reading(bus: Bus, want: Want, end: int) -> int:
+    matches = filter_matcher(want.property_id, want.filter)
     total = 0
-    for pattern in filter_patterns(subscription.property_id, subscription.filter):
-        seq = start.seq
-        while to_seq is None or seq < to_seq:
-            page = await bus.read(pattern, seq, messages_max=READ_MESSAGES, bytes_max=READ_BYTES)
-            for message in page.messages:
-                if matches(message.subject) and (to_seq is None or message.seq < to_seq):
-                    total += len(open_message(message, start, subscription.filter.zones).strings)
-            if not page.messages or page.pending == 0:
-                break
-            seq = page.messages[-1].seq + 1
+    pattern = filter_pattern(want.property_id, want.filter)
+    async with aclosing(_read(bus, pattern, want.position.seq, end)) as messages:
+        async for message in messages:
+            if matches(message.subject):
+                total += _wanted_lines(message, want)
     return total
 
 
-async def _count_within(bus: Bus, subscription: Subscription, start: Position, end: Position) -> int:
-    """The readings of the message that a position lies in, before it, from the start on."""
-    matches = filter_matcher(subscription.property_id, subscription.filter)
-    for pattern in filter_patterns(subscription.property_id, subscription.filter):
-        page = await bus.read(pattern, end.seq, messages_max=1, bytes_max=1)
+async def _read(bus: Bus, pattern: str, seq: int, end: int) -> AsyncGenerator[Message, None]:
+    """The messages between the sequences, with their data."""
+    while seq < end:
+        page = await bus.read(pattern, seq, messages_max=READ_MESSAGES, bytes_max=READ_BYTES)
         for message in page.messages:
-            if message.seq == end.seq and matches(message.subject):
-                piece = open_message(message, start, subscription.filter.zones)
-                return sum(1 for number in piece.numbers if number < end.item)
-    return 0
+            if message.seq < end:
+                yield message
+        if page.pending == 0:
+            return
+        if not page.messages:
+            raise BusError("count: a replica lags")
+        seq = page.messages[-1].seq + 1
+
+
+def _wanted_lines(message: Message, want: Want) -> int:
+    """How many lines of the message from the position on lie in a wanted zone; all where they cannot be read."""
+    first = want.position.item if message.seq == want.position.seq else 0
+    try:
+        zones = [_zone_of(line).InsID for line in message.data.split(b"\n")[first:]]
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        return max(0, message.items - first)  # they are parked
+    return sum(zone in want.filter.zones for zone in zones)

@@ -21,7 +21,7 @@ from matrixhub.ports import Message
 
 _encode = msgspec.json.Encoder().encode
 
-_FRAME_BYTES = 3
+FRAME_BYTES = 3
 """What a body holds for each reading besides its text: two quotes and a comma or bracket."""
 
 RETRY_AFTER_MAX_S = 86_400.0
@@ -93,7 +93,7 @@ class Condemned:
     http_status: int = 0
 
 
-def open_message(message: Message, start: Position, zones: frozenset[ZoneId], frame_bytes: int = _FRAME_BYTES) -> Piece:
+def open_message(message: Message, start: Position, zones: frozenset[ZoneId], frame_bytes: int = FRAME_BYTES) -> Piece:
     """The message ready to be cut, without the lines before the position and those of unwanted zones.
 
     Units:  frame_bytes is what a reading adds to a body besides its text, see `formats.frame_bytes`.
@@ -141,12 +141,14 @@ def cut_batch(
     size = 1
     end = start
     last = until or cap
+    full = False
     for piece in pieces:
         if last is not None and piece.seq > last.seq:
             break
-        take = len(piece.strings) if last is None else _take_until(piece, last)
+        wanted = take = len(piece.strings) if last is None else _take_until(piece, last)
         if until is None:
-            take = min(take, _take_within(piece, len(strings), size, limits))
+            take = min(wanted, _take_within(piece, len(strings), size, limits))
+        full = take < wanted
         if take:
             spans.append(Span(piece.seq, piece.numbers[:take], piece.stored_ms))
         strings += piece.strings[:take]
@@ -155,8 +157,8 @@ def cut_batch(
             end = Position(seq=piece.seq, item=piece.numbers[take]) if take or strings else end
             break
         end = Position(seq=piece.seq + 1)
-    if last is not None and pieces and pieces[-1].seq >= last.seq - (0 if last.item else 1):
-        end = last if until is not None else min(end, last)
+    if last is not None and not full and pieces and pieces[-1].seq >= last.seq - (0 if last.item else 1):
+        end = last
     return Batch(strings, spans, start, end)
 
 

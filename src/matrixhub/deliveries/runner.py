@@ -231,14 +231,32 @@ class Worker:
         )
         self._by_property.setdefault(_property_word(subscription.property_id), {})[subscription.id] = feed
         self._routes.clear()
-        task = carriers.create_task(self._carry(carrier), name=f"carry {subscription.id}")
+        before = self._running.get(subscription.id)
+        if before is not None:
+            before.carrier.halt()
+        name = f"carry {subscription.id}"
+        task = carriers.create_task(self._carry(carrier, before.task if before else None), name=name)
         self._running[subscription.id] = Running(carrier, task)
         self._observe(
             LeaseTaken(subscription=subscription.id, fence=lease.fence, position_seq=lease.progress.position.seq)
         )
 
-    async def _carry(self, carrier: Carrier) -> None:
-        """Carry one subscription to its end; a fault in it holds it back and no other."""
+    async def _carry(self, carrier: Carrier, before: asyncio.Task[None] | None) -> None:
+        """Carry one subscription to its end; a fault in it holds it back and no other.
+
+        Who lost the lease may still have a request under way: it ends first.
+        """
+        try:
+            if before is not None:
+                await asyncio.wait({before})
+            await self._carry_to_end(carrier)
+        finally:
+            # Only now, so that no carrier starts from a state read before this one saved its last step.
+            running = self._running.get(carrier.lease.subscription.id)
+            if running is not None and running.carrier is carrier:
+                del self._running[carrier.lease.subscription.id]
+
+    async def _carry_to_end(self, carrier: Carrier) -> None:
         lease = carrier.lease
         reason = "halted"
         try:
@@ -250,9 +268,10 @@ class Worker:
             self._observe(StageStopped(stage=f"subscription {lease.subscription.id}", error=reason))
             await self._clock.sleep(CRASH_PAUSE_S)
         finally:
-            del self._by_property[_property_word(lease.subscription.property_id)][lease.subscription.id]
-            self._routes.clear()
-            del self._running[lease.subscription.id]
+            feeds = self._by_property[_property_word(lease.subscription.property_id)]
+            if feeds.get(lease.subscription.id) is carrier.feed:
+                del feeds[lease.subscription.id]
+                self._routes.clear()
         self._observe(LeaseEnded(subscription=lease.subscription.id, fence=lease.fence, reason=reason))
         try:
             await self._leases.release(self.id, [lease.subscription.id])

@@ -69,7 +69,7 @@ class IngestApp:
     async def _take(self, scope: Scope, receive: Receive) -> Receipt:
         """Read and store the readings. Raises: RequestError, ClientGone."""
         if scope["method"] != "POST":
-            raise WrongMethod
+            raise WrongMethod("readings are sent with POST")
         headers = dict(scope["headers"])
         sender = self._registry.authenticate(headers.get(b"authorization", b"").decode("latin-1"))
         packed = await _read_body(receive, headers, self._limits.body_bytes_max)

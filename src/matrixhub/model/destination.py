@@ -156,13 +156,13 @@ _HEADERS_MAX = 20
 _HEADER_BYTES_MAX = 8_192
 
 
-def check_destination(destination: Destination) -> None:
-    """Refuse a destination that could never work.
+def check_destination(destination: Destination, *, plain_http: bool = False) -> None:
+    """Refuse a destination that could never work. `plain_http` is for development.
 
     Raises: InvalidValue if a URL is not https with a host, or a part does not fit the scheme or kind.
     """
-    check_https_url(destination.url, "the URL")
-    _check_auth(destination.auth)
+    check_https_url(destination.url, "the URL", plain_http=plain_http)
+    _check_auth(destination.auth, plain_http)
     _check_headers(destination)
     if destination.framing != "batch" and destination.kind != "azure_event_hub":
         raise InvalidValue("framing is chosen for an azure_event_hub only")
@@ -179,7 +179,7 @@ def check_destination(destination: Destination) -> None:
         aws_region(urlsplit(destination.url).hostname or "")
 
 
-def check_https_url(url: str, what: str) -> None:
+def check_https_url(url: str, what: str, *, plain_http: bool = False) -> None:
     """Refuse a URL that nothing is sent to. Raises: InvalidValue unless it is https with a host and nothing to hide."""
     if re.search(r"[\s\x00-\x1f\x7f]", url):
         raise InvalidValue(f"{what} holds blanks or control characters")
@@ -187,11 +187,11 @@ def check_https_url(url: str, what: str) -> None:
         parts = urlsplit(url)
         port_ok = parts.port is None or 0 < parts.port < 65_536
     except ValueError as error:
-        raise InvalidValue(f"{url!r} is not a URL: {error}") from error
-    if parts.scheme != "https":
+        raise InvalidValue(f"{what} is not a URL") from error
+    if parts.scheme != "https" and not (plain_http and parts.scheme == "http"):
         raise InvalidValue(f"{what} must begin with https://; plain HTTP is not pushed to (contract data-push §4)")
     if not parts.hostname or not port_ok:
-        raise InvalidValue(f"{url!r} names no host")
+        raise InvalidValue(f"{what} names no host")
     if parts.username is not None or parts.password is not None:
         raise InvalidValue(f"{what} holds a user or password; give them as authentication instead")
     if parts.fragment:
@@ -210,13 +210,13 @@ def aws_region(host: str) -> str:
     return found.group(1)
 
 
-def _check_auth(auth: Auth) -> None:
+def _check_auth(auth: Auth, plain_http: bool) -> None:
     match auth:
         case BasicAuth():
             if ":" in auth.user or not auth.user:
                 raise InvalidValue("the user name of Basic authentication must not be empty or hold a colon")
         case ClientCredentials() | RefreshToken():
-            check_https_url(auth.token_url, "the token URL")
+            check_https_url(auth.token_url, "the token URL", plain_http=plain_http)
             if not auth.client_id:
                 raise InvalidValue("the client id is missing")
             taken = {"grant_type", "client_id", "client_secret", "refresh_token", "scope"}

@@ -93,22 +93,24 @@ def unmapped(address: Address) -> Address:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What may be pushed to although it is not on the public internet."""
+    """What may be pushed to although it is not on the public internet; `plain_http` is for development only."""
 
     networks: frozenset[Network] = frozenset()
     names: frozenset[str] = frozenset()
+    plain_http: bool = False
 
     @classmethod
-    def of(cls, targets: Iterable[str]) -> Allowance:
+    def of(cls, targets: Iterable[str], *, plain_http: bool = False) -> Allowance:
         """The allowance that a list says. Raises: InvalidValue naming the entry that is wrong."""
         canonical = [canonical_target(target) for target in targets]
         return cls(
             networks=frozenset(ipaddress.ip_network(target) for target in canonical if "/" in target),
             names=frozenset(target for target in canonical if "/" not in target),
+            plain_http=plain_http,
         )
 
     def __or__(self, other: Allowance) -> Allowance:
-        return Allowance(self.networks | other.networks, self.names | other.names)
+        return Allowance(self.networks | other.networks, self.names | other.names, self.plain_http or other.plain_http)
 
     def allows(self, host: str, address: Address) -> bool:
         """Whether the host may be dialled at the address, by its name or by the address."""

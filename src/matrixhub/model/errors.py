@@ -15,7 +15,7 @@ Codes are never reused. `retry_helps` says whether the same call may succeed lat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class MatrixHubError(Exception):
@@ -162,14 +162,21 @@ class Conflict(RequestError):
 
 
 class InvalidValue(RequestError):
-    """A value is not allowed here."""
+    """A value is not allowed here.
+
+    `fields` names what is wrong in a document, by path such as `auth.password`, each with a text that quotes no secret.
+    """
 
     code = "MH-R010"
     status = 422
 
+    def __init__(self, message: str = "", *, fields: Sequence[tuple[str, str]] = ()) -> None:
+        self.fields = tuple(fields)
+        super().__init__(message)
+
 
 class WrongMethod(RequestError):
-    """Readings are sent with POST."""
+    """The path does not take this method."""
 
     code = "MH-R011"
     status = 405
@@ -201,6 +208,13 @@ class Gone(RequestError):
 
     code = "MH-R015"
     status = 410
+
+
+class UnsupportedType(RequestError):
+    """The Content-Type is not one that the path takes."""
+
+    code = "MH-R016"
+    status = 415
 
 
 class ItemRefused(MatrixHubError):

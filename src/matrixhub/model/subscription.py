@@ -116,13 +116,15 @@ class Progress:
 
     `sending_to` is the end of the request that is (or was, before a crash) on its way: a new owner cuts the same
     request again, so that a repeat has the same id. `lanes_done` has a bit for each part of it that was settled, where
-    the order allows parts. `step` numbers what was saved, `epoch` the replays: both make repeats tell from new.
+    the order allows parts; `ahead` says how many of its readings are in the counts already. `step` numbers what was
+    saved, `epoch` the replays: both make repeats tell from new.
     The counts are of readings; `replayed` are those asked for again.
     """
 
     position: Position
     sending_to: Position | None = None
     lanes_done: int = 0
+    ahead: int = 0
     step: int = 0
     epoch: int = 0
     delivered: int = 0
@@ -163,13 +165,19 @@ class Lease:
 
 
 def check_subscription(
-    destination: Destination, limits: BatchLimits, policy: Policy, form: Format, notify: Notify
+    destination: Destination,
+    limits: BatchLimits,
+    policy: Policy,
+    form: Format,
+    notify: Notify,
+    *,
+    plain_http: bool = False,
 ) -> None:
-    """Refuse what could never work, each part and all together.
+    """Refuse what could never work, each part and all together. `plain_http` is for development.
 
     Raises: InvalidValue saying what does not fit.
     """
-    check_destination(destination)
+    check_destination(destination, plain_http=plain_http)
     check_limits(limits)
     check_policy(policy)
     if form.gzip and destination.kind != "https":
@@ -181,7 +189,7 @@ def check_subscription(
     if notify.url and notify.subscription_id:
         raise InvalidValue("notices go to another subscription's destination or to a webhook, not to both")
     if notify.url:
-        check_https_url(notify.url, "the URL for notices")
+        check_https_url(notify.url, "the URL for notices", plain_http=plain_http)
 
 
 def public_view(subscription: Subscription) -> Mapping[str, object]:

@@ -38,6 +38,7 @@ async def allow_egress(database: Database, property_id: PropertyId, target: str)
     await require_property(database, property_id)
     async with database.transaction() as connection:
         await connection.execute(_SQL["allow"], property_id, canonical)
+        await connection.execute(_SQL["try_again"], property_id)
         await connection.execute("select pg_notify($1, '')", SUBSCRIPTION_CHANNEL)
     return canonical
 

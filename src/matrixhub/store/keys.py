@@ -1,4 +1,4 @@
-"""Keys that may send readings; only their SHA-256 is kept."""
+"""Keys that may send readings, and some that may manage subscriptions too; only their SHA-256 is kept."""
 
 from __future__ import annotations
 
@@ -27,8 +27,17 @@ class IngestKey:
     id: KeyId
     property_id: PropertyId
     name: str
+    manages: bool
     created_at: datetime
     revoked_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyRights:
+    """What the holder of a key may do; `property_id` None is for every property."""
+
+    property_id: PropertyId | None
+    manages: bool
 
 
 def digest(token: str) -> bytes:
@@ -36,7 +45,9 @@ def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def create_key(database: Database, property_id: PropertyId, name: str) -> tuple[KeyId, Secret]:
+async def create_key(
+    database: Database, property_id: PropertyId, name: str, *, manages: bool = False
+) -> tuple[KeyId, Secret]:
     """A new key for the property; the secret is given out here and never again.
 
     Raises: NotFound if there is no such property, StoreError.
@@ -44,7 +55,7 @@ async def create_key(database: Database, property_id: PropertyId, name: str) -> 
     await require_property(database, property_id)
     key_id, token = KeyId(new_id("key")), KEY_PREFIX + secrets.token_urlsafe(32)
     async with database.transaction() as connection:
-        await connection.execute(_SQL["create_key"], key_id, property_id, name, digest(token))
+        await connection.execute(_SQL["create_key"], key_id, property_id, name, digest(token), manages)
         await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)
     return key_id, Secret(token)
 
@@ -71,6 +82,13 @@ async def revoke_key(database: Database, property_id: PropertyId, key_id: KeyId)
         if not await connection.fetch(_SQL["revoke_key"], property_id, key_id):
             raise NotFound(f"property {property_id} has no valid key {key_id}")
         await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)
+
+
+async def find_key(database: Database, token: str) -> KeyRights | None:
+    """What a key may do, or None if it is not valid. The hub's own key may do everything. Raises StoreError."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow(_SQL["find_key"], digest(token))
+    return None if row is None else KeyRights(**dict(row))
 
 
 async def valid_keys(database: Database) -> Mapping[bytes, PropertyId | None]:

@@ -185,6 +185,7 @@ async def _save_rare(connection: Any, step: Advance) -> None:
             [item.reason for item in step.parked],
             [item.http_status for item in step.parked],
             [item.request_id for item in step.parked],
+            step.position is None,
         )
     if step.redriven:
         await connection.execute(SQL["unpark"], step.subscription, list(step.redriven))
@@ -195,6 +196,8 @@ async def _save_rare(connection: Any, step: Advance) -> None:
     if step.replay:
         before = step.replayed_from or step.position
         await connection.execute(SQL["begin_replay"], step.subscription, step.replay, *_place(before), step.replayed)
+        # Another may wait behind it.
+        await connection.execute("select pg_notify($1, $2)", SUBSCRIPTION_CHANNEL, step.subscription)
     if step.pause:
         await connection.execute(SQL["pause_by_policy"], step.subscription, step.pause)
         await connection.execute("select pg_notify($1, $2)", SUBSCRIPTION_CHANNEL, step.subscription)

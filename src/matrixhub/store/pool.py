@@ -47,11 +47,31 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
+    @contextlib.asynccontextmanager
+    async def joined(self) -> AsyncIterator[Database]:
+        """A database whose every step is part of one transaction, committed at the end of the block.
+
+        It has one connection, so its steps follow each other. Raises StoreError.
+        """
+        async with self.transaction() as connection:
+            yield Database(_OneConnection(connection), self.dsn)
+
     async def ping(self) -> None:
         """Ask something trivial, for at most two seconds. Raises StoreError."""
         with store_errors():
             async with asyncio.timeout(PING_TIMEOUT_S), self.connection() as connection:
                 await connection.execute("select 1")
+
+
+@dataclass(frozen=True, slots=True)
+class _OneConnection:
+    """A pool that lends the same connection, in whose transaction it is, again and again."""
+
+    held: Connection
+
+    @contextlib.asynccontextmanager
+    async def acquire(self, *, timeout: float) -> AsyncIterator[Connection]:
+        yield self.held
 
 
 _UNREACHABLE = (
@@ -63,6 +83,8 @@ _UNREACHABLE = (
     asyncpg.exceptions.OperatorInterventionError,  # shut down, crashed, not ready yet
     asyncpg.exceptions.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.exceptions.PostgresSystemError,  # input or output failed
+    asyncpg.exceptions.TransactionRollbackError,  # two waited for each other, and this one gave way
+    asyncpg.exceptions.LockNotAvailableError,  # not within the time set for it
 )
 """What says that PostgreSQL is away or in trouble, as opposed to a mistake in our SQL."""
 

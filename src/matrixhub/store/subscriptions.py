@@ -39,23 +39,27 @@ SQL = load_statements("subscriptions.sql")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Codec:
-    """What rows are read and written with: what opens their secrets, and the policy where they name none."""
+    """What rows are read and written with: what opens their secrets, and the policy where they name none.
+
+    `plain_http` lets destinations be without TLS, for development.
+    """
 
     sealer: Sealer
     policy: Policy = DEFAULT_POLICY
+    plain_http: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
     """A subscription with its progress, what is asked of it, and the worker that delivers it.
 
-    `accepted` counts the readings it wants before stream message `accepted_seq`, by the auditor's count.
+    `accepted` counts the readings it wants before `accepted_to`, by the auditor's count.
     """
 
     subscription: Subscription
     progress: Progress
     accepted: int
-    accepted_seq: int
+    accepted_to: Position
     owner: str | None
     replay: Replay | None
     redrive: int
@@ -94,7 +98,7 @@ async def create_subscription(
         state="active",
         created_at=datetime.fromtimestamp(0, UTC),  # the database says
     )
-    _check(made)
+    _check(made, codec)
     await require_property(database, property_id)
     async with database.transaction() as connection:
         created_at = await connection.fetchval(SQL["create"], made.id, property_id, *_columns(made, codec))
@@ -109,7 +113,7 @@ async def update_subscription(database: Database, codec: Codec, changed: Subscri
     State and progress stay as they are. Raises: NotFound, VersionMismatch if it was changed meanwhile, InvalidValue,
     StoreError.
     """
-    _check(changed)
+    _check(changed, codec)
     async with database.transaction() as connection:
         version = await connection.fetchval(
             SQL["update"], changed.property_id, changed.id, changed.version, *_columns(changed, codec)
@@ -121,11 +125,17 @@ async def update_subscription(database: Database, codec: Codec, changed: Subscri
     return replace(changed, version=version)
 
 
-async def delete_subscription(database: Database, property_id: PropertyId, subscription_id: SubscriptionId) -> None:
-    """Forget a subscription with all that was kept of it. Raises NotFound, StoreError."""
+async def delete_subscription(
+    database: Database, property_id: PropertyId, subscription_id: SubscriptionId, *, version: int | None = None
+) -> None:
+    """Forget a subscription with all that was kept of it.
+
+    Raises: NotFound, VersionMismatch if a version is given and it has another by now, StoreError.
+    """
     async with database.transaction() as connection:
-        if not await connection.fetch(SQL["delete"], property_id, subscription_id):
-            raise NotFound(f"property {property_id} has no subscription {subscription_id}")
+        if not await connection.fetch(SQL["delete"], property_id, subscription_id, version):
+            await _require(connection, property_id, subscription_id)
+            raise VersionMismatch(f"{subscription_id} was changed meanwhile; read it again")
         await connection.execute(SQL["delete_attempts"], subscription_id)
         await connection.execute(SQL["delete_parked"], subscription_id)
         await connection.execute(SQL["delete_notices"], subscription_id)
@@ -202,7 +212,7 @@ def overview_from_row(row: Any, codec: Codec) -> Overview:
         subscription=_subscription_from_row(row, codec),
         progress=_progress_from_row(row),
         accepted=row["accepted"],
-        accepted_seq=row["accepted_seq"],
+        accepted_to=Position(seq=row["accepted_seq"], item=row["accepted_item"]),
         owner=row["owner"],
         replay=None
         if row["replay_id"] is None
@@ -246,6 +256,7 @@ def _progress_from_row(row: Any) -> Progress:
             name: row[name]
             for name in (
                 "lanes_done",
+                "ahead",
                 "step",
                 "epoch",
                 "delivered",
@@ -264,13 +275,14 @@ def _progress_from_row(row: Any) -> Progress:
     )
 
 
-def _check(subscription: Subscription) -> None:
+def _check(subscription: Subscription, codec: Codec) -> None:
     check_subscription(
         subscription.destination,
         subscription.limits,
         subscription.policy,
         subscription.format,
         subscription.notify,
+        plain_http=codec.plain_http,
     )
 
 
@@ -280,11 +292,7 @@ def _columns(subscription: Subscription, codec: Codec) -> tuple[object, ...]:
     destination = subscription.destination
     return (
         subscription.name,
-        {
-            "buildings": sorted(subscription.filter.buildings),
-            "zones": sorted(subscription.filter.zones),
-            "devtypes": sorted(subscription.filter.devtypes),
-        },
+        filter_document(subscription.filter),
         destination.url,
         destination.ca_pem,
         documents.auth_document(destination.auth, secrets),
@@ -298,6 +306,15 @@ def _columns(subscription: Subscription, codec: Codec) -> tuple[object, ...]:
         documents.notify_document(subscription.notify, secrets),
         documents.seal_secrets(secrets, codec.sealer, subscription.id),
     )
+
+
+def filter_document(wanted: Filter) -> dict[str, list[str]]:
+    """A filter as it is kept."""
+    return {
+        "buildings": sorted(wanted.buildings),
+        "zones": sorted(wanted.zones),
+        "devtypes": sorted(wanted.devtypes),
+    }
 
 
 async def _require(connection: Any, property_id: PropertyId, subscription_id: SubscriptionId) -> None:

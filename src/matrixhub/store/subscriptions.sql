@@ -7,11 +7,34 @@ insert into subscriptions
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'active')
 returning created_at;
 
+-- What lies before the floor is about to be removed, so nobody begins there.
 -- name: create_progress
-insert into subscription_progress (subscription_id, position_seq, accepted_seq) values ($1, $2, $2);
+insert into subscription_progress (subscription_id, position_seq, accepted_seq)
+select $1, greatest($2::bigint, seq), greatest($2::bigint, seq) from stream_floor for share;
 
--- A key that another write took the version of finds no row.
+-- A key that another write took the version of finds no row. With another filter, what is accepted is counted anew from
+-- the position on; what lies before it is what became of it.
 -- name: update
+with eager as (
+  update subscription_progress p set
+    retry_at = null,
+    -- With another filter the readings in front of it are others: who is sending some loses the subscription, what was
+    -- settled before its turn comes again, and what is accepted counts from here.
+    fence = p.fence + n.differs, owner = case when n.differs = 1 then null else p.owner end,
+    sending_seq = case when n.differs = 1 then null else p.sending_seq end,
+    sending_item = case when n.differs = 1 then null else p.sending_item end,
+    lanes_done = case when n.differs = 1 then 0 else p.lanes_done end,
+    replayed = p.replayed + n.differs * p.ahead,
+    ahead = p.ahead - n.differs * p.ahead,
+    accepted = case when n.differs = 1
+      then p.delivered + p.parked + p.expired + p.skipped - p.replayed - p.ahead else p.accepted end,
+    accepted_seq = case when n.differs = 1 then p.position_seq else p.accepted_seq end,
+    accepted_item = case when n.differs = 1 then p.position_item else p.accepted_item end
+  from (
+    select id, (filter <> $5)::integer as differs from subscriptions where property_id = $1 and id = $2 and version = $3
+  ) n
+  where p.subscription_id = n.id
+)
 update subscriptions set
   name = $4, filter = $5, url = $6, ca_pem = $7, auth = $8, batch_items = $9, batch_bytes = $10, kind = $11,
   destination = $12, policy = $13, format = $14, signing = $15, notify = $16, secrets = $17, auth_secret = null,
@@ -20,7 +43,8 @@ where property_id = $1 and id = $2 and version = $3
 returning version;
 
 -- name: delete
-delete from subscriptions where property_id = $1 and id = $2 returning id;
+delete from subscriptions
+where property_id = $1 and id = $2 and ($3::bigint is null or version = $3) returning id;
 
 -- name: delete_attempts
 delete from attempts where subscription_id = $1;
@@ -107,7 +131,8 @@ update subscription_progress set owner = null where owner = $1;
 delete from workers where id = $1;
 
 -- Every step names the fence it was made under; a step of an older owner finds no row. A step whose answer was lost is
--- saved again: its number is there already, and it changes nothing.
+-- saved again: its number is there already, and it changes nothing. One that goes back to where retention removes
+-- readings finds no row either. What is counted while the position stays lies ahead of it.
 -- name: advance
 with steps as (
   select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[], $7::bigint[],
@@ -115,10 +140,13 @@ with steps as (
       $15::timestamptz[], $16::timestamptz[], $17::text[], $18::boolean[], $19::bigint[])
     as a (id, owner, fence, step, position_seq, position_item, sending_seq, sending_item, lanes_done, delivered, skipped,
       replayed, attempts_failed, failures, failing_since, retry_at, last_error, replays, redrive_done)
+), floor as (
+  select seq from stream_floor where exists (select from steps where replays) for share
 ), held as (
   select p.subscription_id, p.step < a.step as fresh
   from subscription_progress p join steps a on a.id = p.subscription_id
   where p.owner = a.owner and p.fence = a.fence
+    and not (a.replays and p.step < a.step and a.position_seq < (select seq from floor))
   for update of p
 ), moved as (
   update subscription_progress p set
@@ -128,6 +156,7 @@ with steps as (
     sending_seq = a.sending_seq,
     sending_item = a.sending_item,
     lanes_done = a.lanes_done,
+    ahead = case when a.position_seq is null then p.ahead + a.delivered + a.skipped else 0 end,
     delivered = p.delivered + a.delivered,
     skipped = p.skipped + a.skipped,
     replayed = p.replayed + a.replayed,
@@ -153,6 +182,7 @@ with steps as (
 )
 select subscription_id, fresh from held;
 
+-- $11: the position stays, so they lie ahead of it.
 -- name: park
 with added as (
   insert into parked (subscription_id, parked_at, id, seq, item, line, code, reason, http_status, request_id)
@@ -160,7 +190,8 @@ with added as (
     $8::text[], $9::integer[], $10::text[])
   returning subscription_id
 )
-update subscription_progress p set parked = p.parked + a.n, parked_untold = p.parked_untold + a.n
+update subscription_progress p set parked = p.parked + a.n, parked_untold = p.parked_untold + a.n,
+  ahead = p.ahead + case when $11 then a.n else 0 end
 from (select subscription_id, count(*) as n from added group by 1) a where p.subscription_id = a.subscription_id;
 
 -- Parked readings that retention took meanwhile stay expired.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
 
 from matrixhub.model.delivery import Attempt, ParkedItem
 from matrixhub.model.errors import DeliveryError, StoreError
 from matrixhub.model.ids import SubscriptionId, WorkerId
-from matrixhub.model.subscription import Lease
+from matrixhub.model.subscription import Lease, Replay
 from matrixhub.ports import Advance, Push, Sent
 
 
@@ -57,7 +60,7 @@ class FakeClock:
             self._elapsed_s, _, woken = heapq.heappop(self._sleepers)
             if not woken.done():
                 woken.set_result(None)
-            await settle()
+                await settle()
         self._elapsed_s = until
         await settle()
 
@@ -81,10 +84,45 @@ class MemoryLeases:
     attempts: defaultdict[SubscriptionId, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
     parked: defaultdict[SubscriptionId, list[ParkedItem]] = field(default_factory=lambda: defaultdict(list))
 
+    replays: defaultdict[SubscriptionId, list[Replay]] = field(default_factory=lambda: defaultdict(list))
+    asked: defaultdict[SubscriptionId, int] = field(default_factory=lambda: defaultdict(int))
+
     def add(self, lease: Lease) -> None:
         """Make a subscription known; it is free."""
         self.leases[lease.subscription.id] = lease
         self.owners[lease.subscription.id] = None
+
+    def configure(self, subscription: SubscriptionId, **changes: Any) -> None:
+        """Change how a subscription is configured, as an operator would."""
+        lease = self.leases[subscription]
+        changed = replace(lease.subscription, version=lease.subscription.version + 1, **changes)
+        self.leases[subscription] = replace(lease, subscription=changed)
+
+    def pause(self, subscription: SubscriptionId) -> None:
+        """Pause by hand."""
+        self.configure(subscription, state="paused", paused_by="hand", paused_reason="")
+
+    def resume(self, subscription: SubscriptionId) -> None:
+        """Make it active again; it is tried at once."""
+        self.configure(subscription, state="active", paused_by="", paused_reason="")
+        lease = self.leases[subscription]
+        eager = replace(lease.progress, failures=0, failing_since=None, retry_at=None)
+        self.leases[subscription] = replace(lease, progress=eager)
+
+    def ask_replay(self, subscription: SubscriptionId, replay: Replay) -> None:
+        """Ask for a replay; it begins after those asked for before."""
+        self.replays[subscription].append(replay)
+        self.leases[subscription] = replace(self.leases[subscription], replay=self.replays[subscription][0])
+
+    def ask_redrive(self, subscription: SubscriptionId, items: Collection[UUID] | None = None) -> None:
+        """Ask that parked readings, or all of them, be sent again."""
+        now = datetime.now(UTC)
+        self.parked[subscription] = [
+            replace(item, redrive_at=item.redrive_at or now) if items is None or item.id in items else item
+            for item in self.parked[subscription]
+        ]
+        self.asked[subscription] += 1
+        self.leases[subscription] = replace(self.leases[subscription], redrive=self.asked[subscription])
 
     async def heartbeat(self, worker: WorkerId, lease_s: float) -> None:
         """Say that the worker lives. See `Leases.heartbeat`."""
@@ -160,21 +198,32 @@ class MemoryLeases:
         parked = {item.id: item for item in (*self.parked[step.subscription], *step.parked)}
         redriven = [parked.pop(item) for item in step.redriven if item in parked]
         for item, reason in step.kept:
-            parked[item] = replace(parked[item], reason=reason, redrive_at=None)
+            if item in parked:
+                parked[item] = replace(parked[item], reason=reason, redrive_at=None)
         self.parked[step.subscription] = list(parked.values())
         progress, subscription = lease.progress, lease.subscription
-        if step.pause:
-            subscription = replace(subscription, state="paused", paused_by="policy", paused_reason=step.pause)
+        now = datetime.now(UTC)
+        if step.pause and subscription.state == "active":
+            subscription = replace(
+                subscription,
+                state="paused",
+                paused_by="policy",
+                paused_reason=step.pause,
+                version=subscription.version + 1,
+            )
+        if step.replay:
+            self.replays[step.subscription] = [r for r in self.replays[step.subscription] if r.id != step.replay]
         self.leases[step.subscription] = replace(
             lease,
             subscription=subscription,
-            replay=None if lease.replay and lease.replay.id == step.replay else lease.replay,
+            replay=next(iter(self.replays[step.subscription]), None),
             redrive=0 if step.redrive_done >= lease.redrive else lease.redrive,
             progress=replace(
                 progress,
                 position=step.position or progress.position,
                 sending_to=step.sending_to,
                 lanes_done=step.lanes_done,
+                ahead=0 if step.position else progress.ahead + step.delivered + step.skipped + len(step.parked),
                 step=step.step,
                 epoch=progress.epoch + bool(step.replay),
                 delivered=progress.delivered + step.delivered + len(redriven),
@@ -186,6 +235,7 @@ class MemoryLeases:
                 failing_since=step.failing_since,
                 retry_at=step.retry_at,
                 last_error="" if step.delivered else step.last_error or progress.last_error,
+                last_delivered_at=now if step.delivered or step.redriven else progress.last_delivered_at,
             ),
         )
 
@@ -197,11 +247,13 @@ class MemoryLeases:
 class ScriptedSender:
     """The port `Sender`: takes everything, unless `script` has an answer for the next attempt.
 
-    Shape: an entry of the script is an error to raise, or None to take the push.
+    Shape: an entry of the script is an error to raise, an answer, or None to take the push. Without a script `judge`
+           is asked, which may raise for what it reads, and name what of it failed.
     """
 
     def __init__(self) -> None:
-        self.script: list[DeliveryError | None] = []
+        self.script: list[DeliveryError | Sent | None] = []
+        self.judge: Callable[[Push], Mapping[int, str]] | None = None
         self.attempts: list[Push] = []
         self.taken: list[Push] = []
         self.gate: asyncio.Event | None = None
@@ -213,7 +265,10 @@ class ScriptedSender:
             await self.gate.wait()
         await asyncio.sleep(0)
         answer = self.script.pop(0) if self.script else None
-        if answer is not None:
+        if isinstance(answer, DeliveryError):
             raise answer
+        failed = self.judge(push) if answer is None and self.judge is not None else {}
         self.taken.append(push)
-        return Sent(http_status=204, seconds=0.0)
+        if failed:
+            return Sent(http_status=207, seconds=0.0, failed=failed)
+        return answer or Sent(http_status=204, seconds=0.0)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 from matrixhub.bus.nats import ORIGIN_HEADER
 from matrixhub.bus.subjects import subject_matches
@@ -104,18 +104,18 @@ class MemoryBus:
         end = self._last_seq + 1 if to_seq is None else to_seq
         return sum(m.items for m in self._from(from_seq) if m.seq < end and subject_matches(subject, m.subject))
 
-    async def count_by_subject(self, from_seq: int, to_seq: int) -> Mapping[str, int]:
-        """The items between the sequences, by subject. See `Bus.count_by_subject`."""
+    async def headers(self, subject: str, from_seq: int, to_seq: int) -> AsyncGenerator[Sequence[Message], None]:
+        """The messages between the sequences, without their data. See `Bus.headers`."""
         self._require_up()
-        totals: Counter[str] = Counter()
-        for message in self._from(from_seq):
-            if message.seq < to_seq:
-                totals[message.subject] += message.items
-        return totals
+        await asyncio.sleep(0)
+        found = [m for m in self._from(from_seq) if m.seq < to_seq and subject_matches(subject, m.subject)]
+        if found:
+            yield [replace(message, data=b"") for message in found]
 
     async def purge(self, before_seq: int) -> None:
         """Remove what lies before the sequence. See `Bus.purge`."""
         self._require_up()
+        before_seq = min(before_seq, self._last_seq + 1)
         self.messages = self._from(before_seq)
         self.first_seq = max(self.first_seq, before_seq)
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 import pytest
+from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.helpers import is_ip_address
 from hypothesis import given
@@ -529,3 +530,26 @@ async def test_pushes_at_once_do_not_judge_for_each_other() -> None:
         results = await asyncio.gather(*(sender.send(p) for p in pushes), return_exceptions=True)
         assert [isinstance(result, EgressRefused) for result in results] == [n % 2 == 0 for n in range(20)]
         assert len(receiver.requests) == 10
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_plain_http_is_spoken_only_with_the_dangerous_switch(allowed: bool) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        destination = Destination(url=f"http://127.0.0.1:{runner.addresses[0][1]}/")
+        allowance = Allowance.of(LOOPBACK, plain_http=allowed)
+        async with open_https_sender(allowance, MemoryTokens(), SystemClock()) as sender:
+            if allowed:
+                assert (await sender.send(sample_push(destination, b"[]"))).http_status == 204
+            else:
+                with pytest.raises(EgressRefused, match="dangerously_allow_plain_http"):
+                    await sender.send(sample_push(destination, b"[]"))
+    finally:
+        await runner.cleanup()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from dataclasses import replace
 
+import msgspec
 import pytest
 from tests.simulation.world import subscription
 
 from matrixhub.bus.subjects import sensor_subject
-from matrixhub.deliveries.pending import count_pending
+from matrixhub.deliveries.pending import Want, count_pending, count_wanted, first_wanted
 from matrixhub.model.ids import BuildingId, PropertyId, ZoneId
 from matrixhub.model.subscription import Filter, Position
 from matrixhub.ports import Outgoing
@@ -56,3 +59,60 @@ async def test_what_lies_before_the_position_is_not_counted() -> None:
     zoned = replace(subscription(), filter=Filter(zones=frozenset({ZoneId("z2")})))
     assert await count_pending(bus, zoned, Position(seq=2, item=2)) == 1 + 4 * 2
     assert await count_pending(bus, subscription(), Position(seq=99)) == 0
+
+
+async def many(seed: int) -> tuple[MemoryBus, list[tuple[int, int, str, BuildingId, str, str]]]:
+    """A stream of messages of two properties, and every line in it: seq, item, property, building, type, zone."""
+    chance, bus, lines = random.Random(seed), MemoryBus(), []
+    for seq in range(1, 41):
+        place = chance.choice(["p", "q"]), chance.choice([B1, B2, B3]), chance.choice(["X#A", "X#B"])
+        zones = [chance.choice(["z1", "z2"]) for _ in range(chance.randrange(1, 5))]
+        lines += [(seq, item, *place, zone) for item, zone in enumerate(zones)]
+        data = "\n".join(msgspec.json.encode({"InsID": zone}).decode() for zone in zones).encode()
+        subject = sensor_subject(PropertyId(place[0]), BuildingId(place[1]), place[2])
+        await bus.publish([Outgoing(subject, data, len(zones), str(seq))])
+    return bus, lines
+
+
+FILTERS = [
+    Filter(
+        buildings=frozenset(map(BuildingId, buildings)), devtypes=frozenset(types), zones=frozenset(map(ZoneId, zones))
+    )
+    for buildings, types, zones in itertools.product([(), (B1,), (B2, B3)], [(), ("X#A",)], [(), ("z2",)])
+]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_one_pass_counts_for_all_what_each_would_count_alone(seed: int) -> None:
+    bus, lines = await many(seed)
+    chance = random.Random(seed)
+    places = [Position(seq=chance.randrange(1, 45), item=chance.randrange(3)) for _ in range(60)]
+    wants = [
+        Want(property_id=PropertyId(chance.choice("pqr")), filter=chance.choice(FILTERS), position=place)
+        for place in places
+    ]
+    end = chance.randrange(30, 42)
+
+    def wanted(want: Want) -> list[tuple[int, int]]:
+        return [
+            (seq, item)
+            for seq, item, owner, building, devtype, zone in lines
+            if owner == want.property_id
+            and want.position <= Position(seq=seq, item=item)
+            and seq < end
+            and (not want.filter.buildings or building in want.filter.buildings)
+            and (not want.filter.devtypes or devtype in want.filter.devtypes)
+            and (not want.filter.zones or zone in want.filter.zones)
+        ]
+
+    assert await count_wanted(bus, wants, end) == [len(wanted(want)) for want in wants]
+    for want in wants:
+        found = wanted(want)
+        assert await first_wanted(bus, want, end) == (found[0][0] if found else None)
+
+
+async def test_a_message_that_cannot_be_read_counts_whole_for_a_zone_as_it_is_parked() -> None:
+    bus = await filled()
+    await bus.publish([Outgoing(sensor_subject(PropertyId("p"), B1, "X#A"), b"\xff{", 1, "bad")])
+    zoned = replace(subscription(), filter=Filter(zones=frozenset({ZoneId("z1")})))
+    assert await count_pending(bus, zoned, Position(seq=1)) == 6 + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import msgspec
@@ -10,7 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matrixhub.deliveries.formats import contract_array
-from matrixhub.deliveries.plan import Batch, Piece, cut_batch, open_message, request_id, retry_delay_s
+from matrixhub.deliveries.plan import (
+    Batch,
+    Condemned,
+    Piece,
+    Span,
+    cut_batch,
+    next_wait_s,
+    open_message,
+    request_id,
+    retry_delay_s,
+    set_apart,
+    split,
+    stored_before,
+)
 from matrixhub.model.ids import SubscriptionId, ZoneId
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Position
@@ -160,3 +174,131 @@ def test_lines_of_ingest_are_escaped_as_any_encoder_would(values: dict[str, str 
 
 def test_lines_of_others_are_escaped_whatever_they_hold() -> None:
     assert items_of(cut_batch(pieces(message(1, "a\tb\x01", origin="")), START, BatchLimits())) == ["a\tb\x01"]
+
+
+SIZES = st.lists(st.lists(st.integers(0, 60), min_size=0, max_size=6), min_size=1, max_size=8)
+"""Lengths of the readings of some messages; a message may hold none that is wanted."""
+
+
+def made_pieces(sizes: list[list[int]]) -> list[Piece]:
+    found = []
+    for seq, lengths in enumerate(sizes, 1):
+        strings = [f"{seq}.{n}.{'x' * length}".encode() for n, length in enumerate(lengths)]
+        ends = [sum(len(s) + 3 for s in strings[: n + 1]) for n in range(len(strings))]
+        found.append(Piece(seq * 2, range(len(strings)), strings, ends, stored_ms=seq * 100))
+    return found
+
+
+def rest_of(found: list[Piece], start: Position) -> list[Piece]:
+    left = []
+    for piece in found:
+        if piece.seq < start.seq:
+            continue
+        skip = start.item if piece.seq == start.seq else 0
+        strings = piece.strings[skip:]
+        ends = [sum(len(s) + 3 for s in strings[: n + 1]) for n in range(len(strings))]
+        left.append(Piece(piece.seq, piece.numbers[skip:], strings, ends, piece.stored_ms))
+    return left
+
+
+def whole(sizes: list[list[int]]) -> Batch:
+    return cut_batch(made_pieces(sizes), START, BatchLimits(items=10_000, size_bytes=10**7))
+
+
+@settings(derandomize=True, max_examples=200)
+@given(sizes=SIZES, items=st.integers(1, 9), cap_seq=st.integers(1, 20), cap_item=st.integers(0, 3))
+def test_cutting_up_to_a_cap_gives_all_before_it_once_ends_there_and_never_stands_still(
+    sizes: list[list[int]], items: int, cap_seq: int, cap_item: int
+) -> None:
+    found, cap = made_pieces(sizes), Position(seq=cap_seq, item=cap_item)
+    position, lines = START, list[bytes]()
+    for _ in range(100):
+        left = rest_of(found, position)
+        if position >= cap or not left:
+            break
+        batch = cut_batch(left, position, BatchLimits(items=items), None, cap)
+        assert position < batch.end <= max(cap, position)
+        assert batch.items <= items
+        lines += batch.strings
+        position = batch.end
+    wanted = [s for p in found for n, s in zip(p.numbers, p.strings, strict=True) if Position(seq=p.seq, item=n) < cap]
+    assert lines == wanted
+    assert position == cap or not rest_of(found, position)
+
+
+@settings(derandomize=True, max_examples=200)
+@given(sizes=SIZES, until_seq=st.integers(2, 20), until_item=st.integers(0, 3))
+def test_a_push_that_was_planned_ends_exactly_there(sizes: list[list[int]], until_seq: int, until_item: int) -> None:
+    found, until = made_pieces(sizes), Position(seq=until_seq, item=until_item)
+    batch = cut_batch(found, START, BatchLimits(items=1), until)
+    wanted = [
+        s for p in found for n, s in zip(p.numbers, p.strings, strict=True) if Position(seq=p.seq, item=n) < until
+    ]
+    assert list(batch.strings) == wanted
+    if found[-1].seq >= until.seq:
+        assert batch.end == until
+
+
+@settings(derandomize=True, max_examples=200)
+@given(sizes=SIZES, part=st.sampled_from(["", "0of2.0-9"]))
+def test_halves_hold_every_reading_once_in_order_and_are_the_same_every_time(sizes: list[list[int]], part: str) -> None:
+    batch = replace(whole(sizes), part=part)
+    if batch.items < 2:
+        return
+    first, second = split(batch)
+    assert [*first.strings, *second.strings] == list(batch.strings)
+    assert first.places() + second.places() == batch.places()
+    assert abs(first.items - second.items) <= 1
+    assert (first.start, second.end) == (batch.start, batch.end)
+    assert split(batch) == (first, second)
+    assert len({request_id(SUB, b) for b in (batch, first, second)}) == 3
+    if not part:
+        assert first.end == second.start
+        again = cut_batch(made_pieces(sizes), START, BatchLimits(items=1), first.end)
+        assert (list(again.strings), again.end) == (list(first.strings), first.end)
+
+
+@settings(derandomize=True, max_examples=200)
+@given(sizes=SIZES, bad=st.sets(st.integers(0, 40)), part=st.sampled_from(["", "0of2.0-9"]))
+def test_setting_apart_loses_nothing_and_keeps_the_order(sizes: list[list[int]], bad: set[int], part: str) -> None:
+    batch = replace(whole(sizes), part=part)
+    if not batch.items:
+        return
+    found = set_apart(batch, {index: f"{index}" for index in bad})
+    parts = [p.batch if isinstance(p, Condemned) else p for p in found]
+    assert [s for p in parts for s in p.strings] == list(batch.strings)
+    assert [place for p in parts for place in p.places()] == batch.places()
+    assert [int(p.reason) for p in found if isinstance(p, Condemned)] == sorted(i for i in bad if i < batch.items)
+    assert all(p.batch.items == 1 for p in found if isinstance(p, Condemned))
+    assert len({request_id(SUB, p) for p in parts}) == len(parts)
+    if not part:
+        assert all(a.end == b.start for a, b in pairwise(parts))
+        assert (parts[0].start, parts[-1].end) == (batch.start, batch.end)
+
+
+@settings(derandomize=True, max_examples=200)
+@given(sizes=SIZES, instant=st.integers(0, 1000))
+def test_parting_by_age_loses_nothing(sizes: list[list[int]], instant: int) -> None:
+    batch = whole(sizes)
+    if not batch.items:
+        return
+    old, rest = stored_before(batch, instant)
+    assert [*(old.strings if old else ()), *(rest.strings if rest else ())] == list(batch.strings)
+    assert not old or all(span.stored_ms < instant for span in old.spans)
+    assert not rest or rest.spans[0].stored_ms >= instant
+
+
+def test_a_batch_of_which_nothing_is_old_stays_whole() -> None:
+    batch = Batch([b"a"], [Span(1, (0,), 5)], START, Position(seq=2))
+    assert stored_before(batch, 5) == (None, batch)
+    assert stored_before(batch, 6) == (batch, None)
+
+
+@pytest.mark.parametrize(
+    ("retry_after_s", "wait_s", "tries"),
+    [(None, 5.0, 2), (4.0, 5.0, 2), (6.0, 6.0, 1), (1e6, 86_400.0, 1)],
+)
+def test_a_longer_retry_after_is_obeyed_up_to_a_day_without_burning_a_try(
+    retry_after_s: float | None, wait_s: float, tries: int
+) -> None:
+    assert next_wait_s(1, [1.0, 5.0], spread=0.0, retry_after_s=retry_after_s) == (wait_s, tries)

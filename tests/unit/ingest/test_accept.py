@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -68,8 +68,8 @@ class HeldBus:
     async def count_items(self, subject: str, from_seq: int, to_seq: int | None = None) -> int:
         return sum(m.items for m in self.messages() if m.seq >= from_seq)
 
-    async def count_by_subject(self, from_seq: int, to_seq: int) -> Mapping[str, int]:
-        raise NotImplementedError
+    async def headers(self, subject: str, from_seq: int, to_seq: int) -> AsyncGenerator[Sequence[Message], None]:
+        yield [m for m in self.messages() if from_seq <= m.seq < to_seq]
 
     async def purge(self, before_seq: int) -> None:
         raise NotImplementedError

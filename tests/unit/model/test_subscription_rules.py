@@ -101,3 +101,12 @@ def test_the_public_view_says_what_is_configured_without_secrets_or_certificates
 
 def test_positions_are_ordered_by_message_then_line() -> None:
     assert Position(seq=1, item=9) < Position(seq=2) < Position(seq=2, item=1)
+
+
+def test_plain_http_is_allowed_by_the_dangerous_switch_alone() -> None:
+    destination = Destination(url="http://example.test/")
+    with pytest.raises(InvalidValue, match="https://"):
+        check_destination(destination)
+    check_destination(destination, plain_http=True)
+    with pytest.raises(InvalidValue):
+        check_destination(Destination(url="ftp://example.test/"), plain_http=True)

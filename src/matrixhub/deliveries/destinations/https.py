@@ -104,7 +104,7 @@ class HttpsSender:
         subscription = push.subscription
         route = self._routes.get(subscription.id)
         if route is None or not route.serves(subscription):
-            route = await self._make_route(subscription)
+            route = self._make_route(subscription)
         route.subscription = subscription
         auth = subscription.destination.auth
         if not isinstance(auth, ClientCredentials | RefreshToken):
@@ -216,7 +216,7 @@ class HttpsSender:
             route.spellings_sent = (sent, spellings_of(_credentials(sent)))
         return route.spellings_sent[1] + route.spellings
 
-    async def _make_route(self, subscription: Subscription) -> Route:
+    def _make_route(self, subscription: Subscription) -> Route:
         """The unchanging parts of a request. Raises: DestinationUnreachable if they cannot be made."""
         destination, policy = subscription.destination, subscription.policy
         try:
@@ -229,7 +229,8 @@ class HttpsSender:
             reach=Reach(
                 property_id=subscription.property_id,
                 egress_allow=destination.egress_allow,
-                tls=await self._connections.tls(destination.ca_pem, destination.client_certificate),
+                ca_pem=destination.ca_pem,
+                certificate=destination.client_certificate,
                 timeout=client_timeout(policy.connect_timeout_s, policy.total_timeout_s),
             ),
             headers=route_headers(destination),
@@ -251,7 +252,8 @@ class HttpsSender:
             reach = Reach(
                 property_id=subscription.property_id,
                 egress_allow=destination.egress_allow,
-                tls=await self._connections.tls(destination.ca_pem),
+                ca_pem=destination.ca_pem,
+                certificate=None,
                 timeout=client_timeout(policy.connect_timeout_s, policy.total_timeout_s),
             )
             headers = {**_BASE_HEADERS, **asked.headers}

@@ -1,0 +1,14 @@
+"""The REST face: one module for each resource, each a list of handlers."""
+
+from litestar.handlers import HTTPRouteHandler
+
+from matrixhub.api.rest import attempts, balance, parked, replays, signing, subscriptions
+from matrixhub.api.rest.hub import RestHub
+
+__all__ = ["RestHub", "rest_handlers"]
+
+
+def rest_handlers() -> list[HTTPRouteHandler]:
+    """The handlers of all resources."""
+    modules = (subscriptions, signing, attempts, parked, replays, balance)
+    return [handler for module in modules for handler in module.handlers]

@@ -1,0 +1,29 @@
+"""What the handlers call: the parts of a hub that the REST face reaches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from matrixhub.model.policy import BatchLimits
+from matrixhub.ports import Bus, Clock, Sender
+from matrixhub.store import Database
+from matrixhub.store.subscriptions import Codec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestHub:
+    """The parts; `limits` are those of a subscription that names none, `allowed_to_all` is the setting."""
+
+    database: Database
+    codec: Codec
+    bus: Bus
+    sender: Sender
+    clock: Clock
+    limits: BatchLimits
+    allowed_to_all: tuple[str, ...]
+
+
+Hub = NamedDependency[SkipValidation[RestHub]]

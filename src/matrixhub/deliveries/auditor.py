@@ -1,0 +1,351 @@
+"""The auditor: counts what each subscription is to have, looking at the stream only, and reports whether it adds up.
+
+It reads the headers of what is new once for all subscriptions. What it counts is saved where there is something, and
+for the others now and then, so that a restart has little to count again. Each count is saved only where the one before
+it ended, so nothing is counted twice, however many auditors there are and wherever one dies.
+Source: docs/decisions/0009-balance.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from matrixhub.bus.subjects import SENSORS_SUBJECTS, filter_matcher, subject_property
+from matrixhub.deliveries.balance import want_from
+from matrixhub.deliveries.pending import count_wanted
+from matrixhub.model.balance import Account, Balance, balance_of, total_balance
+from matrixhub.model.errors import BusError, StoreError
+from matrixhub.model.ids import SubscriptionId, subject_token
+from matrixhub.model.subscription import Position
+from matrixhub.observe import BalanceBroken, BalanceMeasured, BalanceRestored, BalancesForgotten, Observe, StoreFailed
+from matrixhub.ports import Books, Bounds, Bus, Clock, Counted, Duty
+
+ROUND_S = 5.0
+BREATH_S = 0.02
+MEASURE_S = 15.0
+SAVE_ALL_S = 300.0
+
+CATCH_UP_MESSAGES = 100_000
+"""Messages looked at in one go for those that lag, so that a long way is saved on the way."""
+
+NEAR_MESSAGES = 20_000
+"""Whoever is less far behind the end is measured each time, in one pass for all; the others when their turn comes."""
+
+MEASURE_MAX_S = 0.5
+REST_MIN_S, REST_FACTOR = 60.0, 20.0
+"""The turns of those far behind: at most so long together, and again after a rest in proportion to their cost."""
+
+SAVE_MAX = 2_000
+SHOWN_MAX = 1_000
+"""Most subscriptions with metrics of their own; the totals are of all."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What the auditor knows of a subscription: its row when last read, and what was found since `saved_to`.
+
+    `seen` is all that was found while it is known, `waiting` what lay behind the position `waiting_at` when `seen` was
+    `waiting_seen`.
+    """
+
+    account: Account
+    saved_to: Position
+    counted_to: Position
+    found: int = 0
+    seen: int = 0
+    waiting: int = 0
+    waiting_at: Position | None = None
+    waiting_seen: int = 0
+    balance: Balance | None = None
+    due_s: float = 0.0
+    difference: int = 0
+
+    def add(self, items: int, counted_to: Position) -> None:
+        """Take over a count."""
+        self.found += items
+        self.seen += items
+        self.counted_to = counted_to
+
+
+class Auditor:
+    """The stage that keeps the books."""
+
+    def __init__(self, bus: Bus, books: Books, duty: Duty, clock: Clock, observe: Observe) -> None:
+        self._bus = bus
+        self._books = books
+        self._duty = duty
+        self._clock = clock
+        self._observe = observe
+        self._forget()
+
+    def _forget(self) -> None:
+        self._entries: dict[SubscriptionId, _Entry] = {}
+        self._by_property: dict[str, list[_Entry]] = {}
+        self._lagging: dict[SubscriptionId, _Entry] = {}
+        self._frontier: Position | None = None
+        self._fingerprint: Sequence[int] = ()
+        self._measured_end: Position | None = None
+        self._far_left = False
+        self._shown: set[SubscriptionId] = set()
+        self._measure_at_s = float("-inf")
+        self._save_all_at_s = self._clock.monotonic() + SAVE_ALL_S
+        self._saved_frontier: Position | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of this stage."""
+        return "auditor"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Count and report until stop, while no other process does."""
+        try:
+            while not stop.is_set():
+                more = await self._step()
+                await self._clock.wait(stop, BREATH_S if more else ROUND_S)
+            await self._save_at_stop()
+        finally:
+            await self._duty.close()
+
+    async def _step(self) -> bool:
+        """A round, if this process has the duty; whether there is more to count at once."""
+        try:
+            if await self._duty.held():
+                await self.round()
+                frontier = self._frontier
+                return frontier is not None and any(e.counted_to < frontier for e in self._lagging.values())
+            if self._entries:
+                self._observe(BalancesForgotten())
+                self._forget()
+        except BusError:
+            # NATS is away, which its connection reports; everything is counted later from where it was left.
+            self._measure_at_s = float("-inf")
+        except StoreError as error:
+            self._observe(StoreFailed(step="audit", error=error.message))
+            self._measure_at_s = float("-inf")
+        return False
+
+    async def _save_at_stop(self) -> None:
+        try:
+            if self._entries and await self._duty.held():
+                await self._save(list(self._entries.values()), everything=True)
+        except StoreError as error:
+            self._observe(StoreFailed(step="audit", error=error.message))
+
+    async def round(self) -> None:
+        """Count what is new and save it; report, if it is time for that. Raises BusError, StoreError."""
+        measure = self._clock.monotonic() >= self._measure_at_s
+        before = await self._bus.bounds()
+        changed = measure and await self._books_changed()
+        if changed:
+            self._reconcile(await self._books.accounts())
+        bounds = await self._bus.bounds()
+        end = Position(seq=bounds.last_seq + 1)
+        found = await self._count_new(end)
+        found += await self._catch_up(end)
+        if measure:
+            self._measure_at_s = self._clock.monotonic() + MEASURE_S
+            if changed or end != self._measured_end or self._far_left:
+                await self._measure(before, end)
+        await self._save(found, everything=False)
+        if self._clock.monotonic() >= self._save_all_at_s:
+            self._save_all_at_s = self._clock.monotonic() + SAVE_ALL_S
+            if end != self._saved_frontier:
+                await self._save(list(self._entries.values()), everything=True)
+                self._saved_frontier = end
+
+    async def _books_changed(self) -> bool:
+        fingerprint = await self._books.fingerprint()
+        changed, self._fingerprint = fingerprint != self._fingerprint, fingerprint
+        return changed
+
+    def _reconcile(self, accounts: Sequence[Account]) -> None:
+        """Take over what the rows say; what was counted in memory stays, unless it began elsewhere."""
+        entries: dict[SubscriptionId, _Entry] = {}
+        for account in accounts:
+            entry = self._entries.get(account.id)
+            if entry is None or (entry.saved_to, entry.account.filter) != (account.accepted_to, account.filter):
+                entry = _Entry(
+                    account=account,
+                    saved_to=account.accepted_to,
+                    counted_to=account.accepted_to,
+                    balance=entry.balance if entry else None,
+                    difference=entry.difference if entry else 0,
+                )
+            entry.account = account
+            entries[account.id] = entry
+        for gone in self._shown - entries.keys():
+            self._shown.discard(gone)
+            self._observe(BalancesForgotten(subscription=gone))
+        self._entries = entries
+        self._by_property = {}
+        self._lagging = {}
+        for entry in entries.values():
+            self._by_property.setdefault(subject_token(entry.account.property_id), []).append(entry)
+            if entry.counted_to != self._frontier:
+                self._lagging[entry.account.id] = entry
+
+    async def _count_new(self, end: Position) -> list[_Entry]:
+        """Count what came since the last round, once for all who were counted up to there; who has something new."""
+        if self._frontier is None:
+            self._frontier = end
+            for entry in [e for e in self._lagging.values() if e.counted_to == end]:
+                del self._lagging[entry.account.id]
+            return []
+        if end <= self._frontier:
+            return []
+        current = [e for e in self._entries.values() if e.account.id not in self._lagging]
+        totals: Counter[str] = Counter()
+        async with aclosing(self._bus.headers(SENSORS_SUBJECTS, self._frontier.seq, end.seq)) as pages:
+            async for page in pages:
+                for message in page:
+                    totals[message.subject] += message.items
+        found: dict[SubscriptionId, int] = {}
+        zoned: dict[SubscriptionId, _Entry] = {}
+        for subject, items in totals.items():
+            for entry in self._by_property.get(subject_property(subject), ()):
+                account = entry.account
+                if account.id in self._lagging or not filter_matcher(account.property_id, account.filter)(subject):
+                    continue
+                if account.filter.zones:
+                    zoned[account.id] = entry
+                else:
+                    found[account.id] = found.get(account.id, 0) + items
+        wants = [want_from(entry.account, self._frontier) for entry in zoned.values()]
+        for entry, items in zip(zoned.values(), await count_wanted(self._bus, wants, end.seq), strict=True):
+            found[entry.account.id] = items
+        # From here on nothing waits, so that the counts and the frontier change together.
+        for entry in current:
+            entry.add(found.get(entry.account.id, 0), end)
+        self._frontier = end
+        return [self._entries[subscription] for subscription in found]
+
+    async def _catch_up(self, end: Position) -> list[_Entry]:
+        """Count on for those that lag: the new ones, and all after a start."""
+        behind = [entry for entry in self._lagging.values() if entry.counted_to < end]
+        if behind:
+            first = min(entry.counted_to.seq for entry in behind)
+            until = min(Position(seq=first + CATCH_UP_MESSAGES), end)
+            behind = [entry for entry in behind if entry.counted_to < until]
+            wants = [want_from(entry.account, entry.counted_to) for entry in behind]
+            for entry, items in zip(behind, await count_wanted(self._bus, wants, until.seq), strict=True):
+                entry.add(items, until)
+        for entry in [e for e in self._lagging.values() if e.counted_to == self._frontier]:
+            del self._lagging[entry.account.id]
+        return behind
+
+    async def _save(self, entries: Sequence[_Entry], *, everything: bool) -> None:
+        """Save the counts that hold something, or all. Who was counted up by another stays for the next reading."""
+        counted = {
+            entry.account.id: Counted(
+                subscription=entry.account.id,
+                filter=entry.account.filter,
+                start=entry.saved_to,
+                to_seq=entry.counted_to.seq,
+                items=entry.found,
+            )
+            for entry in entries
+            if entry.counted_to > entry.saved_to and (entry.found or everything)
+        }
+        for start in range(0, len(counted), SAVE_MAX):
+            some = list(counted.values())[start : start + SAVE_MAX]
+            for subscription in await self._books.add_accepted(some):
+                entry, count = self._entries[subscription], counted[subscription]
+                entry.saved_to = Position(seq=count.to_seq)
+                entry.account = replace(
+                    entry.account, accepted=entry.account.accepted + count.items, accepted_to=entry.saved_to
+                )
+                entry.found -= count.items
+
+    async def _measure(self, before: Bounds, end: Position) -> None:
+        """Take the balances that can be had at little cost, and report them."""
+        current = [entry for entry in self._entries.values() if entry.counted_to == end]
+        near, far = [], []
+        for entry in current:
+            position = entry.account.position
+            if entry.waiting_at == position:  # it has not moved, so all that came since waits too
+                self._took(entry, entry.waiting + entry.seen - entry.waiting_seen)
+            elif position.seq >= end.seq - NEAR_MESSAGES:
+                near.append(entry)
+            else:
+                far.append(entry)
+        counts = await count_wanted(self._bus, [want_from(e.account, e.account.position) for e in near], end.seq)
+        if await self._was_purged(before):
+            return
+        for entry, waiting in zip(near, counts, strict=True):
+            self._took(entry, waiting)
+        self._far_left = len(current) < len(self._entries)
+        self._far_left |= await self._measure_far(before, far, end)
+        self._measured_end = end
+        if all(entry.balance is not None for entry in self._entries.values()):
+            self._observe(_measured(total_balance(self.balances.values()), ""))
+
+    async def _measure_far(self, before: Bounds, far: Sequence[_Entry], end: Position) -> bool:
+        """Whose turn it is of those with a long way to count, for as long as a measurement may take; whether some are
+        left.
+        """
+        began = self._clock.monotonic()
+        left = len(far)
+        for entry in sorted(far, key=lambda entry: entry.due_s):
+            started = self._clock.monotonic()
+            if entry.due_s > started or started - began > MEASURE_MAX_S:
+                break
+            [waiting] = await count_wanted(self._bus, [want_from(entry.account, entry.account.position)], end.seq)
+            if await self._was_purged(before):
+                break
+            self._took(entry, waiting)
+            took_s = self._clock.monotonic() - started
+            entry.due_s = self._clock.monotonic() + max(REST_MIN_S, took_s * REST_FACTOR)
+            left -= 1
+        return left > 0
+
+    async def _was_purged(self, before: Bounds) -> bool:
+        """Whether messages that were there when the accounts were read are gone; then nothing can be said now."""
+        if (await self._bus.bounds()).first_seq == before.first_seq:
+            return False
+        self._measure_at_s = float("-inf")
+        self._fingerprint = ()
+        return True
+
+    def _took(self, entry: _Entry, waiting: int) -> None:
+        entry.waiting = waiting
+        entry.waiting_at = entry.account.position
+        entry.waiting_seen = entry.seen
+        self._take(entry)
+
+    def _take(self, entry: _Entry) -> None:
+        """Report the balance, if it is another one than before."""
+        subscription = entry.account.id
+        balance = balance_of(entry.account, uncounted=entry.found, waiting=entry.waiting)
+        if balance != entry.balance and (subscription in self._shown or len(self._shown) < SHOWN_MAX):
+            self._shown.add(subscription)
+            self._observe(_measured(balance, subscription))
+        entry.balance = balance
+        if balance.difference != entry.difference:
+            entry.difference = balance.difference
+            self._observe(
+                BalanceRestored(subscription=subscription)
+                if balance.holds
+                else BalanceBroken(subscription=subscription, difference=balance.difference)
+            )
+
+    @property
+    def balances(self) -> Mapping[SubscriptionId, Balance]:
+        """The balances as they were last taken."""
+        return {id_: entry.balance for id_, entry in self._entries.items() if entry.balance}
+
+
+def _measured(balance: Balance, subscription: str) -> BalanceMeasured:
+    return BalanceMeasured(
+        subscription=subscription,
+        accepted=balance.accepted,
+        delivered=balance.delivered,
+        pending=balance.pending,
+        parked=balance.parked,
+        expired=balance.expired,
+        skipped=balance.skipped,
+        difference=balance.difference,
+    )

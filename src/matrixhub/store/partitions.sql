@@ -1,0 +1,11 @@
+-- Partitions of attempts and parked readings, by time in UTC.
+
+-- name: lock
+select pg_advisory_xact_lock($1);
+
+-- name: list
+select c.relname as name from pg_inherits i join pg_class c on c.oid = i.inhrelid
+where i.inhparent = $1::text::regclass order by 1;
+
+-- name: delete_attempts
+delete from attempts_default where at < $1;

@@ -1,0 +1,77 @@
+"""One served REST face for all tests of a process; each test has properties of its own on it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from tests.integration.rest.rig import LOCAL_KEY, Client, Rig
+
+from matrixhub.api import HttpServer, RestHub, make_app
+from matrixhub.bus import StreamSettings, open_bus
+from matrixhub.config import load_settings
+from matrixhub.deliveries.destinations.https import open_https_sender
+from matrixhub.engines import DataDirectory, open_engines
+from matrixhub.lifecycle import SystemClock
+from matrixhub.model.egress import Allowance
+from matrixhub.model.policy import BatchLimits, Policy
+from matrixhub.observe import Fact, Metrics, ignore
+from matrixhub.store import open_database
+from matrixhub.store.keys import keep_local_key
+from matrixhub.store.pool import migrate
+from matrixhub.store.sealing import Sealer
+from matrixhub.store.subscriptions import Codec
+from matrixhub.testing.tokens import MemoryTokens
+
+EGRESS_ALLOW = ("127.0.0.0/8",)
+
+
+@pytest.fixture(scope="session")
+def data() -> Iterator[Path]:
+    """A data directory that the engines' user can reach, which pytest's own is not."""
+    top = Path(tempfile.mkdtemp(prefix="mh-rest-"))
+    top.chmod(0o755)
+    yield top / "data"
+    shutil.rmtree(top)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def rig(data: Path) -> AsyncIterator[Rig]:
+    facts: list[Fact] = []
+    codec = Codec(sealer=Sealer("0f" * 32), policy=Policy(connect_timeout_s=2.0, total_timeout_s=5.0))
+    with DataDirectory.open(data) as directory:
+        async with (
+            open_engines(directory, load_settings(None, {}).engines, ignore) as engines,
+            open_database(engines.endpoints.postgres_dsn, connections_max=8) as database,
+            open_bus(engines.endpoints.nats_url, StreamSettings(), ignore) as bus,
+            open_https_sender(Allowance.of(EGRESS_ALLOW), MemoryTokens(), SystemClock()) as sender,
+            aiohttp.ClientSession() as session,
+        ):
+            await migrate(database, ignore)
+            await keep_local_key(database, LOCAL_KEY)
+            hub = RestHub(
+                database=database,
+                codec=codec,
+                bus=bus,
+                sender=sender,
+                clock=SystemClock(),
+                limits=BatchLimits(),
+                allowed_to_all=EGRESS_ALLOW,
+            )
+            server, stop = HttpServer("127.0.0.1", 0, 1.0), asyncio.Event()
+            serving = asyncio.create_task(server.run(make_app({}, Metrics(), None, hub, facts.append), stop))
+            yield Rig(f"{server.url}/hub/v1", database, codec, bus, session, facts)
+            stop.set()
+            await serving
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def client(rig: Rig) -> Client:
+    """A client with a key of a property of its own, which may manage."""
+    return await rig.client()

@@ -1,0 +1,233 @@
+"""The REST face over real HTTP, on a real PostgreSQL and NATS, with what its tests need to fill it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+
+from matrixhub.bus import NatsBus
+from matrixhub.bus.subjects import sensor_subject
+from matrixhub.model.delivery import Attempt, time_ordered_id
+from matrixhub.model.destination import Destination
+from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId
+from matrixhub.model.policy import BatchLimits
+from matrixhub.model.subscription import Filter, Position, Subscription
+from matrixhub.observe import Fact
+from matrixhub.ports import Outgoing
+from matrixhub.sources.sites import make_site
+from matrixhub.store import Database
+from matrixhub.store.attempts import record_attempt
+from matrixhub.store.keys import create_key
+from matrixhub.store.replays import ask_replay
+from matrixhub.store.sites import apply_site
+from matrixhub.store.subscriptions import Codec, create_subscription
+
+SEEDS = itertools.count(1)
+LOCAL_KEY = "mhk_the-key-of-the-hub-itself"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """The document."""
+        return json.loads(self.content)
+
+    @property
+    def code(self) -> str:
+        """The code of a problem, which must be one."""
+        assert self.headers["Content-Type"] == "application/problem+json", self.content
+        problem = self.json()
+        assert problem["status"] == self.status
+        assert problem["request_id"] == self.headers["X-Request-Id"]
+        return str(problem["code"])
+
+    @property
+    def wrong(self) -> list[str]:
+        """The paths of the fields that a problem names."""
+        assert self.code
+        return [entry["path"] for entry in self.json()["errors"]]
+
+
+@dataclass(slots=True)
+class Client:
+    """Asks the REST face with a key, and keeps everything that came back."""
+
+    url: str
+    session: aiohttp.ClientSession
+    key: str
+    seen: list[bytes] = field(default_factory=list)
+
+    async def ask(
+        self, method: str, path: str, body: object = None, *, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """One request; a body that is not bytes is sent as JSON."""
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        sent = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        if data is not None:
+            sent["Content-Type"] = "application/json"
+        sent |= headers or {}
+        async with self.session.request(
+            method,
+            self.url + path,
+            data=None if data is None else io.BytesIO(data),
+            headers=sent,
+            skip_auto_headers=["Content-Type"],
+        ) as answer:
+            content = await answer.read()
+            assert answer.headers["X-Request-Id"]
+            assert answer.headers["Cache-Control"] == "no-store"
+            self.seen += [content, repr(answer.raw_headers).encode()]
+            return Reply(answer.status, answer.headers, content)
+
+    async def get(self, path: str) -> Reply:
+        """A GET."""
+        return await self.ask("GET", path)
+
+    async def post(self, path: str, body: object = None, **headers: str) -> Reply:
+        """A POST; underscores in the names of headers stand for dashes."""
+        return await self.ask("POST", path, body, headers={n.replace("_", "-"): v for n, v in headers.items()})
+
+
+@dataclass(slots=True)
+class Rig:
+    """A served REST face and the parts behind it; every test has properties of its own."""
+
+    url: str
+    database: Database
+    codec: Codec
+    bus: NatsBus
+    session: aiohttp.ClientSession
+    facts: list[Fact]
+
+    async def property(self) -> PropertyId:
+        """A property."""
+        site = make_site(3, seed=next(SEEDS))
+        await apply_site(self.database, site, remove=False)
+        return site.property.id
+
+    async def client(self, property_id: PropertyId | None = None, *, manages: bool = True) -> Client:
+        """A client with a key of the property, by default of a new one."""
+        owner = property_id or await self.property()
+        _, token = await create_key(self.database, owner, "", manages=manages)
+        return Client(self.url, self.session, token.reveal())
+
+    async def subscribe(self, property_id: PropertyId, *, seq: int = 1, **fields: Any) -> Subscription:
+        """A subscription that begins at a message of the stream."""
+        return await create_subscription(
+            self.database,
+            self.codec,
+            property_id,
+            **{
+                "name": "n",
+                "wanted": Filter(),
+                "destination": Destination(url="https://example.org/in"),
+                "limits": BatchLimits(),
+                "position": Position(seq=seq),
+                **fields,
+            },
+        )
+
+    async def publish(self, property_id: PropertyId, readings: int) -> int:
+        """A message of so many readings in the stream; its sequence."""
+        lines = b"\n".join(b'{"DEVID":"d","unixT":%d,"InsID":"z"}' % n for n in range(readings))
+        subject = sensor_subject(property_id, BuildingId("b"), "SMARTCLEAN#UM")
+        (fault,) = await self.bus.publish([Outgoing(subject, lines, readings, f"{property_id}-{next(SEEDS)}")])
+        assert fault is None
+        return (await self.bus.bounds()).last_seq
+
+    async def attempt(self, subscription: Subscription, **fields: Any) -> Attempt:
+        """A recorded attempt."""
+        at = fields.pop("at", datetime.now(UTC))
+        made = Attempt(
+            **{
+                "id": time_ordered_id(int(at.timestamp() * 1000)),
+                "at": at,
+                "kind": "push",
+                "request_id": "r1",
+                "attempt": 1,
+                "items": 2,
+                "size_bytes": 20,
+                "http_status": 200,
+                "seconds": 0.25,
+                **fields,
+            }
+        )
+        await record_attempt(self.database, subscription.property_id, subscription.id, made)
+        return made
+
+    async def park(self, subscription: Subscription, count: int = 1, **fields: Any) -> list[UUID]:
+        """Parked readings, with the count that the carrier keeps."""
+        now = fields.pop("at", datetime.now(UTC))
+        ids = []
+        async with self.database.transaction() as connection:
+            for number in range(count):
+                at = now + timedelta(microseconds=number)
+                ids.append(time_ordered_id(int(at.timestamp() * 1000)))
+                await connection.execute(
+                    "insert into parked (subscription_id, parked_at, id, seq, item, line, code, reason, http_status,"
+                    " request_id) values ($1, $2, $3, $4, 0, $5, $6, 'wrong', 422, 'r1')",
+                    subscription.id,
+                    at,
+                    ids[-1],
+                    number + 1,
+                    json.dumps({"n": number}),
+                    fields.get("code", "MH-D003"),
+                )
+            await connection.execute(
+                "update subscription_progress set parked = parked + $2 where subscription_id = $1",
+                subscription.id,
+                count,
+            )
+        return ids
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Things:
+    """One of everything that a property can have."""
+
+    property_id: PropertyId
+    subscription: SubscriptionId
+    signing_key: str
+    attempt: UUID
+    parked: UUID
+    replay: str
+
+    @property
+    def names(self) -> list[bytes]:
+        """What must not be seen by another property."""
+        ids = (self.property_id, self.subscription, self.signing_key, self.attempt, self.parked, self.replay)
+        return [str(one).encode() for one in ids]
+
+
+async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: str) -> Things:
+    """A subscription in the middle of the stream, with an attempt, a parked reading, a replay and a signing key."""
+    first = await rig.publish(property_id, 2)
+    destination = Destination(url=url)
+    made = await rig.subscribe(property_id, seq=first + 1, destination=destination)
+    attempt = await rig.attempt(made, start=Position(seq=first), end=Position(seq=first + 1))
+    (parked,) = await rig.park(made)
+    replay = await ask_replay(rig.database, property_id, made.id, Position(seq=first))
+    key = await client.post(f"/subscriptions/{made.id}/signing-keys", {})
+    assert key.status == 201, key.content
+    return Things(
+        property_id=property_id,
+        subscription=made.id,
+        signing_key=key.json()["id"],
+        attempt=attempt.id,
+        parked=parked,
+        replay=replay.id,
+    )

@@ -1,0 +1,62 @@
+"""The examples of the guide, typed as they stand there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from tests.integration.rest.rig import Rig, make_things
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+GUIDE = Path(__file__).parents[3] / "docs" / "rest.md"
+
+
+def curls() -> list[str]:
+    """The commands of the guide, each on one line."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [command.strip() for block in blocks for command in re.split(r"^(?=curl )", block, flags=re.MULTILINE)[1:]]
+
+
+async def test_every_example_of_the_guide_does_what_it_says(rig: Rig) -> None:
+    property_id = await rig.property()
+    client = await rig.client(property_id)
+    things = await make_things(rig, property_id, client, "https://127.0.0.1:1/")
+    auth = {"auth": {"scheme": "basic", "user": "u", "password": "p"}}
+    told = await client.ask("PATCH", f"/subscriptions/{things.subscription}", auth)
+    values = {
+        "HUB": "",
+        "KEY": client.key,
+        "SUB": things.subscription,
+        "ATTEMPT": str(things.attempt),
+        "PARKED": str(things.parked),
+        "REPLAY": things.replay,
+    }
+    tried = curls()
+    assert len(tried) > 15
+    for command in tried:
+        text = re.sub(r"\$([A-Z]+)", lambda found: values[found[1]], command.replace("\\\n", " "))
+        method, path, body, headers = parsed(text.replace('"1"', told.headers["ETag"]))
+        assert headers.pop("Authorization") == f"Bearer {client.key}"
+        reply = await client.ask(method, path, body, headers=headers)
+        assert 200 <= reply.status < 300, (command, reply.content)
+
+
+def parsed(command: str) -> tuple[str, str, object, dict[str, str]]:
+    """What curl would send."""
+    words = iter(shlex.split(command)[1:])
+    method, path, body, headers = "", "", None, {}
+    for word in words:
+        if word == "-X":
+            method = next(words)
+        elif word == "-H":
+            name, _, value = next(words).partition(": ")
+            headers[name] = value
+        elif word == "--json":
+            body = json.loads(next(words))
+        else:
+            path = word
+    return method or ("GET" if body is None else "POST"), path, body, headers

@@ -1,0 +1,195 @@
+"""Every route of the REST face: who may use it, and that nobody sees or touches what is another property's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tests.integration.rest.rig import LOCAL_KEY, Client, Reply, Rig, Things, make_things
+
+from matrixhub.api.openapi import openapi_document
+from matrixhub.testing.receiver import HttpsReceiver
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A good request: path and body. `shown` where anyone gets an answer, with what is his own in it."""
+
+    path: Callable[[Things], str]
+    body: Callable[[Things], object] = lambda _: None
+    shown: bool = False
+
+
+def fixed(path: str, body: object = None) -> Route:
+    return Route(lambda _: path, lambda _: body, shown=True)
+
+
+def of_subscription(rest: str = "", body: object = None) -> Route:
+    return Route(lambda t: f"/subscriptions/{t.subscription}{rest}", lambda _: body)
+
+
+def named(path: str, **body: object) -> Route:
+    return Route(lambda _: path, lambda t: {"subscription": t.subscription, **body})
+
+
+ROUTES: dict[str, Route] = {
+    "listSubscriptions": fixed("/subscriptions"),
+    "createSubscription": fixed("/subscriptions", {"url": "https://example.org/in"}),
+    "showSubscription": of_subscription(),
+    "changeSubscription": of_subscription("", {"name": "changed"}),
+    "deleteSubscription": of_subscription(),
+    "pauseSubscription": of_subscription("/pause"),
+    "resumeSubscription": of_subscription("/resume"),
+    "testSubscription": of_subscription("/test"),
+    "showSubscriptionBalance": of_subscription("/balance"),
+    "createSigningKey": of_subscription("/signing-keys", {}),
+    "deleteSigningKey": Route(lambda t: f"/subscriptions/{t.subscription}/signing-keys/{t.signing_key}"),
+    "listAttempts": fixed("/attempts"),
+    "showAttempt": Route(lambda t: f"/attempts/{t.attempt}"),
+    "showAttemptBody": Route(lambda t: f"/attempts/{t.attempt}/body"),
+    "listParked": fixed("/parked"),
+    "exportParked": fixed("/parked/export"),
+    "showParked": Route(lambda t: f"/parked/{t.parked}"),
+    "redriveParked": named("/parked/redrive", all=True),
+    "discardParked": named("/parked/discard", all=True),
+    "listReplays": fixed("/replays"),
+    "createReplay": named("/replays", since="1970-01-01T00:00:00Z", dry_run=True),
+    "showReplay": Route(lambda t: f"/replays/{t.replay}"),
+    "withdrawReplay": Route(lambda t: f"/replays/{t.replay}"),
+    "showBalance": fixed("/balance"),
+}
+
+OPERATIONS = {
+    operation["operationId"]: (method.upper(), operation)
+    for path, methods in openapi_document()["paths"].items()
+    for method, operation in methods.items()
+    if path.startswith("/hub/v1") and operation["operationId"] != "sendReadings"
+}
+
+every_route = pytest.mark.parametrize("operation", sorted(OPERATIONS))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def receiver() -> AsyncIterator[HttpsReceiver]:
+    async with HttpsReceiver() as found:
+        yield found
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A good request to a route about one property's things, to be made by whom one likes."""
+
+    method: str
+    path: str
+    body: object
+
+    async def by(self, client: Client, query: str = "") -> Reply:
+        return await client.ask(self.method, self.path + query, self.body)
+
+
+async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[Ask, Things, Client]:
+    """The request, the things it is about, and a client of their owner."""
+    property_id = await rig.property()
+    owner = await rig.client(property_id)
+    things = await make_things(rig, property_id, owner, receiver.url)
+    route = ROUTES[operation]
+    return Ask(OPERATIONS[operation][0], route.path(things), route.body(things)), things, owner
+
+
+async def rows(rig: Rig, things: Things) -> list[Any]:
+    """All that is kept of the things."""
+    statements = (
+        "select * from subscription_overviews where property_id = $1",
+        "select * from attempts where subscription_id in (select id from subscriptions where property_id = $1)",
+        "select * from parked where subscription_id in (select id from subscriptions where property_id = $1)",
+        "select * from replays where subscription_id in (select id from subscriptions where property_id = $1)",
+        "select property_id, key from idempotency_keys where property_id = $1",
+    )
+    async with rig.database.connection() as connection:
+        return [await connection.fetch(statement, things.property_id) for statement in statements]
+
+
+async def test_no_route_is_forgotten_here() -> None:
+    assert set(ROUTES) == set(OPERATIONS)
+
+
+@every_route
+async def test_a_route_serves_the_owner_and_nobody_else(rig: Rig, receiver: HttpsReceiver, operation: str) -> None:
+    ask, things, owner = await prepared(rig, receiver, operation)
+    foreign = await rig.client()
+    before = await rows(rig, things)
+    told = await ask.by(foreign)
+    assert told.status < 300 if ROUTES[operation].shown else told.code == "MH-R008", told.content
+    assert not [name for name in things.names if name in told.content and name.decode() not in ask.path + str(ask.body)]
+    assert (await ask.by(foreign, f"?property={things.property_id}")).code == "MH-R014"
+    assert await rows(rig, things) == before
+    assert 200 <= (served := await ask.by(owner)).status < 300, served.content
+
+
+@every_route
+async def test_a_route_serves_the_hubs_own_key_for_the_property_it_names(
+    rig: Rig, receiver: HttpsReceiver, operation: str
+) -> None:
+    ask, things, _ = await prepared(rig, receiver, operation)
+    local = Client(rig.url, rig.session, LOCAL_KEY)
+    unnamed = await ask.by(local)
+    assert (unnamed.code, unnamed.wrong) == ("MH-R010", ["property"])
+    other = await ask.by(local, f"?property={await rig.property()}")
+    assert other.status < 300 if ROUTES[operation].shown else other.code == "MH-R008"
+    assert 200 <= (served := await ask.by(local, f"?property={things.property_id}")).status < 300, served.content
+
+
+@every_route
+async def test_a_route_wants_a_valid_key_that_may_manage(rig: Rig, receiver: HttpsReceiver, operation: str) -> None:
+    ask, things, owner = await prepared(rig, receiver, operation)
+    before = await rows(rig, things)
+    for key in ("", "mhk_unknown", "not-a-key", "mhk_" + "x" * 5_000):
+        told = await ask.by(Client(rig.url, rig.session, key))
+        assert told.code == "MH-R006"
+        assert told.headers["WWW-Authenticate"].startswith("Bearer")
+    ingest_only = await rig.client(things.property_id, manages=False)
+    assert (await ask.by(ingest_only)).code == "MH-R014"
+    async with rig.database.connection() as connection:
+        await connection.execute("update ingest_keys set revoked_at = now() where property_id = $1", things.property_id)
+    assert (await ask.by(owner)).code == "MH-R006"
+    assert await rows(rig, things) == before
+
+
+BAD_BODIES: tuple[tuple[str, bytes, dict[str, str], str], ...] = (
+    ("malformed", b"{", {}, "MH-R002"),
+    ("empty", b"", {}, "MH-R002"),
+    ("not UTF-8", b'{"name": "\xff"}', {}, "MH-R002"),
+    ("no object", b'"text"', {}, "MH-R010"),
+    ("too deep", b'{"name":' * 100_000, {}, "MH-R002 MH-R010"),
+    ("of another type", b"{}", {"Content-Type": "text/plain"}, "MH-R016"),
+    ("without type", b"{}", {"Content-Type": ""}, "MH-R016"),
+    ("compressed", b"{}", {"Content-Encoding": "gzip"}, "MH-R005"),
+    ("too large", b" " * (1024 * 1024 + 1), {}, "MH-R003"),
+)
+
+
+@pytest.mark.parametrize("operation", sorted(o for o, (_, found) in OPERATIONS.items() if "requestBody" in found))
+async def test_a_bad_body_is_told_what_is_wrong_with_it_and_does_nothing(
+    rig: Rig, receiver: HttpsReceiver, operation: str
+) -> None:
+    ask, things, owner = await prepared(rig, receiver, operation)
+    before = await rows(rig, things)
+    for what, body, headers, code in BAD_BODIES:
+        told = await owner.ask(ask.method, ask.path, body, headers=headers)
+        assert told.code in code.split(), what
+    assert isinstance(ask.body, dict)
+    told = await owner.ask(ask.method, ask.path, {**ask.body, "surprise": 1})
+    assert (told.code, told.wrong) == ("MH-R010", ["surprise"])
+    assert await rows(rig, things) == before
+
+
+async def test_a_request_is_known_by_the_id_it_brings_or_is_given_one(client: Client) -> None:
+    told = await client.ask("GET", "/subscriptions", headers={"X-Request-Id": "mine-1"})
+    assert told.headers["X-Request-Id"] == "mine-1"
+    told = await client.ask("GET", "/subscriptions", headers={"X-Request-Id": "not an id"})
+    assert len(told.headers["X-Request-Id"]) == 36
