@@ -277,7 +277,8 @@ async def test_no_secret_comes_out(hub: Hub) -> None:
         await wait_settled(tried, accepted)
         plant_what_was_sent(tried.scanner, [echo, with_clients, tried.notices], servers)
 
-        said = await asyncio.to_thread(commands, hub, next(iter(tried.made)))
+        said = await asyncio.to_thread(rest, tried, echo.base)
+        said |= await asyncio.to_thread(commands, hub, next(iter(tried.made)))
         hits = tried.scanner.look_at_all([place async for place in places(tried, said)])
         hits += tried.scanner.look_at_all([(f"notice {n}", body) for n, body in enumerate(tried.notices.bodies)])
         leaks = {(hit.where, hit.secret): hit for hit in hits if not is_address(hit)}
@@ -410,6 +411,62 @@ async def rows_of(database: Database) -> AsyncIterator[tuple[str, str | bytes]]:
                 yield f"{table}.{column}, bytes", b"\n".join(row["value"] for row in rows if row["value"])
 
 
+def rest(tried: Trial, base: str) -> dict[str, str]:
+    """What the REST face answers, of success and of failure; but for the one answer in which a new key is shown."""
+    hub = tried.hub
+    key = hub.ask("key", "create", "--property", PROPERTY, "--manage")["key"]
+    tried.scanner.plant("key that manages", key)
+    found: dict[str, str] = {}
+
+    def say(method: str, path: str, body: object = None, **headers: str) -> str:
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode() if body is not None else None
+        sent = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers}
+        answered = ask(Request(f"{hub.url}/hub/v1/{path}", data, sent, method=method))
+        found[f"{method} {path} {len(found)}"] = answered
+        return answered
+
+    once = {"Idempotency-Key": "planted once"}
+    wanted = {
+        "url": f"{base}/text?code={QUERY}",
+        "ca_pem": AUTHORITY.ca_pem,
+        "auth": {"scheme": "basic", "user": "hub", "password": PLANTED.password},
+        "headers": {"X-Api-Key": PLANTED.header},
+        "notify": {"url": f"{tried.notices.base}/200?code={NOTIFY_QUERY}", "secret": NOTIFY_SECRET},
+    }
+    made = json.loads(body_of(say("POST", "subscriptions", wanted, **once)))["id"]
+    say("POST", "subscriptions", wanted, **once)
+    say("POST", f"subscriptions/{made}/test")
+    shown = say("POST", f"subscriptions/{made}/signing-keys", {"kind": "v1"}, **{"Idempotency-Key": "a new key"})
+    found.popitem()
+    tried.scanner.plant("signing key that was shown once", json.loads(body_of(shown))["secret"])
+    say("PATCH", f"subscriptions/{made}", {"name": "changed"})
+    all_wrong: tuple[object, ...] = (
+        json.dumps(wanted)[:-1],
+        {**wanted, "auth": {**wanted["auth"], "user": "a:b"}},  # type: ignore[dict-item]
+        {**wanted, "auth": {"scheme": "basic", "password": PLANTED.password}},
+        {**wanted, "auth": {"scheme": "none", "password": PLANTED.password}},
+        {**wanted, "auth": PLANTED.password},
+        {**wanted, "headers": {"X-Api-Key": f"{PLANTED.header}\n"}},
+        {**wanted, "headers": [PLANTED.header]},
+        {**wanted, "url": f"https://[127.0.0.1/?code={QUERY}"},
+        {**wanted, "url": f"https:///?code={QUERY}"},
+        {**wanted, "url": f"https://hub:{PLANTED.header}@127.0.0.1/"},
+        {**wanted, "url": f"http://127.0.0.1/?code={QUERY}"},
+        {**wanted, "client_certificate": {"certificate_pem": "", "key_pem": PLANTED.sas_key}},
+    )
+    answers = [(wrong, body_of(say("POST", "subscriptions", wrong))) for wrong in all_wrong]
+    assert [wrong for wrong, answered in answers if not 400 <= json.loads(answered).get("status", 0) < 500] == []
+    say("POST", f"subscriptions/{made}/signing-keys", {"kind": "v1", "secret": f"whsec_{PLANTED.client_secret}"})
+    for path in ("subscriptions", "attempts", "parked", "replays", "balance", "parked/export"):
+        say("GET", path)
+    return found
+
+
+def body_of(answered: str) -> str:
+    """The body behind the head."""
+    return answered.partition("\n\n")[2]
+
+
 def commands(hub: Hub, subscription: str) -> Mapping[str, str]:
     """What commands say, of success and of failure."""
     found: dict[str, str] = {}
@@ -424,6 +481,9 @@ def commands(hub: Hub, subscription: str) -> Mapping[str, str]:
         say("doctor", *extra)
         say("key", "list", "--property", PROPERTY, *extra)
         say("subscription", "show", subscription, *extra)
+        say("balance", *extra)
+        say("attempts", "list", subscription, *extra)
+        say("parked", "list", subscription, *extra)
     for name, dsn in {
         "away": f"postgresql://hub:{ENGINE_PASSWORD}@127.0.0.1:9/hub",
         "wrong": f"postgresql://hub:{ENGINE_PASSWORD}@127.0.0.1:port/hub",
