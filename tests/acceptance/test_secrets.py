@@ -453,6 +453,7 @@ def rest(tried: Trial, base: str) -> dict[str, str]:
         {**wanted, "url": f"https://hub:{PLANTED.header}@127.0.0.1/"},
         {**wanted, "url": f"http://127.0.0.1/?code={QUERY}"},
         {**wanted, "client_certificate": {"certificate_pem": "", "key_pem": PLANTED.sas_key}},
+        {**wanted, "notify": {"url": "https://127.0.0.1/", "secret": PLANTED.client_secret}},
     )
     answers = [(wrong, body_of(say("POST", "subscriptions", wrong))) for wrong in all_wrong]
     assert [wrong for wrong, answered in answers if not 400 <= json.loads(answered).get("status", 0) < 500] == []
