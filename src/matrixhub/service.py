@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from matrixhub import __version__
-from matrixhub.api import HttpServer, RestHub, make_app
 from matrixhub.bus import NatsBus, StreamSettings, open_bus
 from matrixhub.config import Settings, listen_address, policy_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
@@ -45,6 +44,9 @@ from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
 from matrixhub.store.tokens import PostgresTokens
+
+if TYPE_CHECKING:
+    from matrixhub.api import HttpServer
 
 Role = Literal["ingest", "deliveries", "api"]
 ROLES: tuple[Role, ...] = ("ingest", "deliveries", "api")
@@ -215,6 +217,8 @@ async def _run_roles(
 ) -> None:
     began = time.perf_counter()
     async with AsyncExitStack() as resources:  # opened in order, closed in reverse
+        from matrixhub.api import HttpServer, RestHub, make_app  # takes as long as all else a command imports
+
         http = HttpServer(*listen_address(settings), settings.stop.grace_s)
         resources.callback(http.close)
         database = await resources.enter_async_context(

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from matrixhub.api.openapi import openapi_text
 from matrixhub.cli.local import DataOption, JsonOption, open_operator, print_json, settings_for
 from matrixhub.cli.local import run as run_command
 from matrixhub.config import data_directory, default_text, public_settings
@@ -61,6 +60,8 @@ def openapi(
     ] = None,
 ) -> None:
     """Write the OpenAPI document of the HTTP faces; a running hub serves it at /hub/v1/openapi/openapi.json."""
+    from matrixhub.api.openapi import openapi_text  # no other command should wait for it
+
     if file is None:
         typer.echo(openapi_text(), nl=False)
     else:

@@ -29,6 +29,7 @@ from matrixhub.deliveries.plan import (
     Condemned,
     Piece,
     Span,
+    content_of,
     cut_batch,
     next_wait_s,
     open_message,
@@ -156,6 +157,7 @@ class Carrier:
     __slots__ = (
         "_bus",
         "_clock",
+        "_content",
         "_epoch",
         "_failing_since",
         "_failures",
@@ -242,6 +244,7 @@ class Carrier:
             self._retry_due = clock.monotonic() + progress.retry_at.timestamp() - clock.now_ms() / 1000
         self._flush_due: float | None = None
         self._frame = frame_bytes(lease.subscription)
+        self._content = content_of(lease.subscription)
         self._tried: dict[str, int] = {}
         self._poisoned = self._poisoned_waits = 0
         self._planned: Todo | None = None
@@ -785,7 +788,7 @@ class Carrier:
         body = make_body(subscription, batch.strings)
         push = Push(
             subscription=subscription,
-            request_id=request_id(subscription.id, batch, self._epoch),
+            request_id=request_id(subscription.id, batch, self._epoch, self._content),
             body=body.data,
             items=batch.items,
             content_type=body.content_type,
@@ -942,7 +945,7 @@ class Carrier:
                 code=code,
                 reason=storable(reason),
                 http_status=http_status,
-                request_id=request_id(subscription.id, batch, self._epoch),
+                request_id=request_id(subscription.id, batch, self._epoch, self._content),
             )
             for string, place in zip(batch.strings, batch.places(), strict=True)
         )

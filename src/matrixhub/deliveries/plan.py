@@ -16,7 +16,7 @@ import msgspec
 from matrixhub.model.errors import DeliveryError, DestinationRefused, ReauthorisationNeeded
 from matrixhub.model.ids import SubscriptionId, ZoneId, stable_uuid
 from matrixhub.model.policy import BatchLimits
-from matrixhub.model.subscription import Position
+from matrixhub.model.subscription import Position, Subscription
 from matrixhub.ports import Message
 
 _encode = msgspec.json.Encoder().encode
@@ -237,13 +237,21 @@ def _take_until(piece: Piece, until: Position) -> int:
     return sum(1 for number in piece.numbers if number < until.item)
 
 
-def request_id(subscription: SubscriptionId, batch: Batch, epoch: int = 0) -> str:
-    """The identity of a push: the same for the same readings, in every attempt and after a crash.
+def request_id(subscription: SubscriptionId, batch: Batch, epoch: int = 0, content: str = "") -> str:
+    """The identity of a push: the same for the same bytes, in every attempt and after a crash.
 
-    A replay raises the epoch, so that what comes again on purpose is not taken for a repeat.
+    A replay raises the epoch, so that what comes again on purpose is not taken for a repeat; `content` says what is
+    made of a stretch, see `content_of`.
     """
     span = f"{batch.start.seq}.{batch.start.item}-{batch.end.seq}.{batch.end.item}"
-    return stable_uuid(subscription, f"{span}/{batch.part}" if batch.part else span, *([str(epoch)] if epoch else []))
+    return stable_uuid(subscription, f"{span}/{batch.part}" if batch.part else span, str(epoch or ""), content)
+
+
+def content_of(subscription: Subscription) -> str:
+    """What decides, beside the stream, on the bytes made of a stretch: what is wanted of it, and how it is written."""
+    wanted, form = subscription.filter, subscription.format
+    sets = (sorted(wanted.buildings), sorted(wanted.zones), sorted(wanted.devtypes))
+    return stable_uuid(repr(sets), form.body, str(form.gzip), subscription.destination.framing)
 
 
 Verdict = Literal["poisoned", "stop", "retry"]

@@ -16,6 +16,7 @@ from matrixhub.deliveries.plan import (
     Condemned,
     Piece,
     Span,
+    content_of,
     cut_batch,
     next_wait_s,
     open_message,
@@ -25,10 +26,12 @@ from matrixhub.deliveries.plan import (
     split,
     stored_before,
 )
+from matrixhub.model.destination import Destination
 from matrixhub.model.ids import SubscriptionId, ZoneId
 from matrixhub.model.policy import BatchLimits
-from matrixhub.model.subscription import Position
+from matrixhub.model.subscription import Filter, Format, Position
 from matrixhub.ports import Message
+from matrixhub.testing.samples import sample_subscription
 
 START = Position(seq=1)
 SUB = SubscriptionId("sub_1")
@@ -302,3 +305,20 @@ def test_a_longer_retry_after_is_obeyed_up_to_a_day_without_burning_a_try(
     retry_after_s: float | None, wait_s: float, tries: int
 ) -> None:
     assert next_wait_s(1, [1.0, 5.0], spread=0.0, retry_after_s=retry_after_s) == (wait_s, tries)
+
+
+def test_another_filter_format_or_framing_makes_another_request() -> None:
+    made = sample_subscription()
+    event_hub = Destination(url="https://example.test/", framing="per_item", kind="azure_event_hub")
+    others = [
+        replace(made, filter=Filter(zones=frozenset({ZoneId("z")}))),
+        replace(made, filter=Filter(devtypes=frozenset({"z"}))),
+        replace(made, format=Format(gzip=True)),
+        replace(made, format=Format(body="cloudevents")),
+        replace(made, destination=event_hub),
+    ]
+    batch = Batch([b""], [], START, Position(seq=2))
+    known = {request_id(SUB, batch, 0, content_of(one)) for one in (made, *others)}
+    assert len(known) == 6
+    same = replace(made, name="other", version=2, destination=Destination(url="https://other.test/"))
+    assert content_of(same) == content_of(made)
