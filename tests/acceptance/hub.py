@@ -397,10 +397,10 @@ class Taken:
 
 
 class Customer:
-    """A receiver of a customer that keeps everything it has taken."""
+    """A receiver of a customer that keeps everything it has taken. Shape: options are those of `HttpsReceiver`."""
 
-    def __init__(self, authority: LocalAuthority | None = None) -> None:
-        self.receiver = HttpsReceiver(port=free_port(), authority=authority, on_items=self._take)
+    def __init__(self, authority: LocalAuthority | None = None, **options: Any) -> None:
+        self.receiver = HttpsReceiver(**{"port": free_port(), **options}, authority=authority, on_items=self._take)
         self.subscription = ""
         self.taken: list[Taken] = []
         self.received: set[Reading] = set()

@@ -10,7 +10,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 from matrixhub.model.destination import (
@@ -33,6 +33,7 @@ SHORT = 4
 QUERY_VALUE = 8
 """Values of a URL's query with at least so many signs are taken for secrets."""
 
+_URL_SAFE = str.maketrans("+/", "-_")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _BLANKS = re.compile(r"[ \t\r\n]+")
 
@@ -84,7 +85,7 @@ def _hide_beginnings(text: str, spelling: str) -> str:
 
 
 def spellings_of(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Every spelling a secret is looked for in, longest first: as it is, and encoded as URL, base64, JSON or HTML."""
+    """Every spelling a secret is looked for in, longest first: plain, or as URL, base64, hex, JSON or HTML have it."""
     found: set[str] = set()
     for secret in secrets:
         raw = secret.encode("utf-8", "surrogatepass")
@@ -93,9 +94,24 @@ def spellings_of(secrets: Iterable[str]) -> tuple[str, ...]:
             *(secret, secret.strip(), quote(raw, safe=""), quote(raw), quote_plus(raw), quote(raw, safe="").lower()),
             *(plain, plain.rstrip("="), base64.urlsafe_b64encode(raw).decode(), quote(plain, safe="")),
             *(json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]),
-            html.escape(secret),
+            *(html.escape(secret), raw.hex(), raw.hex().upper()),
+            *_within_base64(raw),
         }
     return tuple(sorted(found - {""}, key=len, reverse=True))
+
+
+def _within_base64(raw: bytes) -> Iterator[str]:
+    """The signs that a secret alone decides in the base64 of a longer text, for each place in a group of three.
+
+    >>> base64.b64encode(b"say s3cret-token!").decode(), list(_within_base64(b"s3cret-token"))[2]
+    ('c2F5IHMzY3JldC10b2tlbiE=', 'MzY3JldC10b2tlb')
+    """
+    for before in range(3):
+        signs = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
+        own = signs[before + (before > 0) : len(signs) - ((before + len(raw)) % 3 > 0)]
+        if len(own) >= BEGINNING:
+            yield own
+            yield own.translate(_URL_SAFE)
 
 
 def secrets_of(destination: Destination) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ a merge patch (RFC 7396): what is not named stays, secrets too, and null means t
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -264,7 +265,7 @@ def _read(fields: _Fields, limits: BatchLimits, policy: Policy, egress_allow: fr
             subscription_id=notify.text("subscription", ""),
             url=notify.text("url", ""),
             ca_pem=_pem(notify.text("ca_pem", ""), "CERTIFICATE", "notify.ca_pem"),
-            secret=notify.optional_secret("secret"),
+            secret=_signing_secret(notify.optional_secret("secret"), "notify.secret"),
         ),
     )
     for part in (wanted, form, notify):
@@ -349,6 +350,20 @@ def _pem(text: str, what: str, path: str) -> str:
     if text and not ("-----BEGIN " in text and f"{what}-----" in text):
         raise _wrong(path, f"holds no {what.lower()} in PEM form")
     return text
+
+
+def _signing_secret(secret: Secret | None, path: str) -> Secret | None:
+    """The secret that signs, if it is one; with another text signatures would be made that anybody can make."""
+    if secret is None:
+        return None
+    prefix, _, text = secret.reveal().partition("_")
+    try:
+        size = len(base64.b64decode(text, validate=True))
+    except ValueError:
+        size = 0
+    if prefix != "whsec" or not 24 <= size <= 64:
+        raise _wrong(path, "is whsec_ with 24 to 64 bytes in base64 behind it")
+    return secret
 
 
 def _text(value: object, path: str, longest: int = TEXT_MAX) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import errno
 import hmac
 import socket
+import ssl
 import struct
 import time
 from collections import deque
@@ -36,6 +38,9 @@ _READ_BUFFER_BYTES = 1024 * 1024
 _SHUTDOWN_S = 1.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """SO_LINGER on with 0 seconds: closing the socket sends RST instead of FIN."""
+
+_DRIBBLE_S = 0.05
+_FLOOD = b"~" * 65_536
 
 _BODY = msgspec.json.Decoder(list[str])
 
@@ -90,7 +95,38 @@ class ResetBeforeAnswer:
     """Take nothing and reset the connection (TCP RST) once the request is read."""
 
 
-Behaviour = Accept | Answer | Hang | CloseMidResponse | ResetBeforeAnswer
+@dataclass(frozen=True, slots=True)
+class Dribble:
+    """Answer with this status at once, then give the body sign by sign, which goes on for so long; a 2xx takes."""
+
+    status: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """Answer with this status and a body of so many bytes; a 2xx takes. `flooded_bytes` tells how many were sent."""
+
+    status: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBut:
+    """Take all readings but some, and name those with a 207. Shape: failed maps their indexes to reasons."""
+
+    failed: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Treat each request by what is in it: `decide` gets its readings as JSON texts."""
+
+    decide: Callable[[Sequence[str]], Accept | Answer | TakeBut]
+
+
+Settled = Accept | Answer | Hang | CloseMidResponse | ResetBeforeAnswer | Dribble | Flood | TakeBut
+Behaviour = Settled | Judge
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,9 +217,9 @@ class HttpsReceiver:
         self._behaviour_left: int | None = None
         self._accept = behaviour if isinstance(behaviour, Accept) else Accept()
         self._on_items, self._now_ms = on_items, now_ms
-        self._context = self.authority.server_context(
-            *dict.fromkeys((*LOCAL_NAMES, self._name)), client_ca_pem=client_ca_pem
-        )
+        self._client_ca_pem = client_ca_pem
+        self._context = self._make_context()
+        self.flooded_bytes = 0
         self._changed = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._runner: web.AppRunner | None = None
@@ -246,6 +282,12 @@ class HttpsReceiver:
             for connection in self._runner.server.connections:
                 _reset(connection.transport)
 
+    async def show_certificate(self, *names: str, expired: bool = False) -> None:
+        """Abort all connections and show a certificate for these names from now on; without any, a good one again."""
+        self._context = self._make_context(*names, expired=expired)
+        await self.stop_listening()
+        await self.start_listening()
+
     async def wait_until(self, condition: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
         """Wait until the condition holds, which is asked after every request.
 
@@ -301,20 +343,39 @@ class HttpsReceiver:
             self.unauthorised_total += 1
             self._keep(request, now_ms, body, items=0, status=wrong.status)
             return await _respond(wrong, request)
-        behaviour = self._behaviour
-        taken = isinstance(behaviour, Accept | CloseMidResponse)
         try:
             items = self._items(request, body)
+            behaviour = self._behaviour.decide(items) if isinstance(self._behaviour, Judge) else self._behaviour
             request_id = request.headers["X-Request-Id"]
-            (self.ledger if taken else self.rejected).record(request_id, items, now_ms)
+            taken, rejected = _parted(items, behaviour)
+            for book, part in ((self.ledger, taken), (self.rejected, rejected)):
+                if part:
+                    book.record(request_id, part, now_ms)
         except (_NotAPush, NotAReading) as error:
             return self._violated(request, body, str(error))
         self._count_down()
         if taken and self._on_items is not None:
-            self._on_items(request_id, items)
-        status = behaviour.status if isinstance(behaviour, Accept | Answer) else 0
-        self._keep(request, now_ms, body, items=len(items), status=status)
+            self._on_items(request_id, taken)
+        self._keep(request, now_ms, body, items=len(items), status=_whole_status(behaviour))
+        if isinstance(behaviour, Flood):
+            return await self._flood(behaviour, request)
         return await _respond(behaviour, request)
+
+    def _make_context(self, *names: str, expired: bool = False) -> ssl.SSLContext:
+        shown = names or dict.fromkeys((*LOCAL_NAMES, self._name))
+        return self.authority.server_context(*shown, client_ca_pem=self._client_ca_pem, expired=expired)
+
+    async def _flood(self, flood: Flood, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=flood.status)
+        response.content_length = flood.size_bytes
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionResetError):  # a client that has read enough
+            for sent in range(0, flood.size_bytes, len(_FLOOD)):
+                chunk = _FLOOD[: flood.size_bytes - sent]
+                await response.write(chunk)
+                await asyncio.sleep(0)  # to hear of the end of the connection, or writing would go on into nothing
+                self.flooded_bytes += len(chunk)
+        return response
 
     def _items(self, request: web.Request, body: bytes) -> list[str]:
         """The JSON texts in the body. Raises: _NotAPush."""
@@ -363,6 +424,33 @@ class HttpsReceiver:
         self._changed = asyncio.Event()
 
 
+def _parted(items: Sequence[str], behaviour: Settled) -> tuple[Sequence[str], Sequence[str]]:
+    """The readings that are taken, and the others."""
+    match behaviour:
+        case TakeBut(failed):
+            return (
+                [item for index, item in enumerate(items) if index not in failed],
+                [item for index, item in enumerate(items) if index in failed],
+            )
+        case Accept() | CloseMidResponse():
+            return items, ()
+        case Dribble(status) | Flood(status) if 200 <= status < 300:
+            return items, ()
+        case _:
+            return (), items
+
+
+def _whole_status(behaviour: Settled) -> int:
+    """The status of a whole answer, else 0."""
+    match behaviour:
+        case Accept(status) | Answer(status) | Flood(status):
+            return status
+        case TakeBut():
+            return 207
+        case _:
+            return 0
+
+
 class _NotAPush(Exception):
     """The request is not a push as the contract has it."""
 
@@ -391,7 +479,7 @@ def _facts(request: web.Request, body: bytes) -> Facts:
     )
 
 
-async def _respond(behaviour: Behaviour, request: web.Request) -> web.StreamResponse:
+async def _respond(behaviour: Settled, request: web.Request) -> web.StreamResponse:
     match behaviour:
         case Accept(status):
             return web.Response(status=status)
@@ -407,6 +495,19 @@ async def _respond(behaviour: Behaviour, request: web.Request) -> web.StreamResp
             return web.Response(status=503)
         case ResetBeforeAnswer():
             return _gone(request)
+        case Dribble(status, seconds):
+            response = web.StreamResponse(status=status)
+            await response.prepare(request)
+            with contextlib.suppress(ConnectionResetError):
+                for _ in range(int(seconds / _DRIBBLE_S)):
+                    await response.write(b".")
+                    await asyncio.sleep(_DRIBBLE_S)
+            return response
+        case TakeBut(failed):
+            named = [{"index": index, "reason": reason} for index, reason in failed.items()]
+            return web.json_response({"failed": named}, status=207)
+        case Flood():
+            raise AssertionError("a flood is sent by the receiver, which counts it")
 
 
 def _gone(request: web.Request) -> web.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trustme
@@ -31,17 +32,19 @@ class LocalAuthority:
         """The certificate to trust, in PEM; it holds nothing secret."""
         return self._authority.cert_pem.bytes().decode("ascii")
 
-    def server_context(self, *names: str, client_ca_pem: str = "") -> ssl.SSLContext:
+    def server_context(self, *names: str, client_ca_pem: str = "", expired: bool = False) -> ssl.SSLContext:
         """TLS for a server under these host names or addresses; without any, those of this machine.
 
-        With `client_ca_pem` only clients with a certificate of that authority get through the handshake.
+        With `client_ca_pem` only clients with a certificate of that authority get through the handshake. With `expired`
+        the certificate was good until yesterday.
 
         Raises: ConfigurationError if one of them is no host name.
         """
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        not_after = datetime.now(UTC) - timedelta(days=1) if expired else None
         try:
-            certificate = self._authority.issue_cert(*(names or LOCAL_NAMES))
+            certificate = self._authority.issue_cert(*(names or LOCAL_NAMES), not_after=not_after)
         except ValueError as error:
             raise ConfigurationError(f"{', '.join(names)}: no certificate can be issued: {error}") from error
         certificate.configure_cert(context)

@@ -215,6 +215,7 @@ class TokenServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.stop_listening()
         if self._runner is not None:
             await self._runner.cleanup()
 

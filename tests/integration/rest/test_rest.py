@@ -297,7 +297,7 @@ SCHEMES: tuple[dict[str, Any], ...] = (
     },
     {
         "headers": {"X-Key": "PLANTED-i"},
-        "notify": {"url": URL, "secret": "PLANTED-j"},
+        "notify": {"url": URL, "secret": "whsec_" + "PLANTED0" * 4},
         "client_certificate": {"certificate_pem": CERTIFICATE, "key_pem": KEY},
     },
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -40,6 +41,8 @@ PASSWORD = 'p@ss/w+rd "ü" x'
         json.dumps(PASSWORD)[1:-1],
         json.dumps(PASSWORD, ensure_ascii=False)[1:-1],
         html.escape(PASSWORD),
+        PASSWORD.encode().hex(),
+        PASSWORD.encode().hex().upper(),
         repr(PASSWORD)[1:-1],
     ],
 )
@@ -53,6 +56,18 @@ def test_a_secret_that_is_cut_short_is_cut_out(left: int) -> None:
     assert hide(f"no: {secret[:left]}", spellings_of([secret])) == "no: [hidden]"
     if left >= 8:
         assert hide(f"no: {secret[:left]}... bad", spellings_of([secret])) == "no: [hidden]... bad"
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_secret_is_cut_out_of_a_longer_text_in_base64(before: str, encode: Callable[[bytes], bytes]) -> None:
+    secret = "s3cret?>~t0ken"
+    said = encode(f"{before}{secret}, and more".encode()).decode()
+    left = hide(said, spellings_of([secret])).split("[hidden]")
+    # At most a sign at either end is left, which holds a part of a letter of the secret and of its neighbour.
+    hidden_bits = 6 * (len(said) - sum(map(len, left)))
+    assert len(left) == 2
+    assert hidden_bits >= 8 * len(secret) - 8
 
 
 def test_a_short_secret_is_cut_out_where_it_stands_alone() -> None:

@@ -31,6 +31,7 @@ DEFAULTS = Policy(give_up_s=777.0)
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
 KEY = "-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\n"
 PLANTED = "pl4nted-s3cret"
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def parsed(**fields: Any) -> SubscriptionRequest:
@@ -62,7 +63,7 @@ def existing(**destination: Any) -> Subscription:
         created_at=datetime(2024, 1, 1, tzinfo=UTC),
         policy=Policy(total_timeout_s=9.0, give_up_s=99.0),
         signing=(SigningKey(id="k", kind="v1", secret=Secret("s"), created_at=datetime(2024, 1, 1, tzinfo=UTC)),),
-        notify=Notify(url="https://ops.example.org/", secret=Secret(PLANTED)),
+        notify=Notify(url="https://ops.example.org/", secret=Secret(WEBHOOK_SECRET)),
         version=4,
     )
 
@@ -97,7 +98,7 @@ def test_everything_can_be_said() -> None:
         batch_items=5,
         batch_bytes=5_000,
         policy={"order": "per_device", "in_flight": 3, "retry_schedule_s": [0, 2.5], "rate_per_s": 10},
-        notify={"url": "https://ops.example.org/", "secret": "whsec_x"},
+        notify={"url": "https://ops.example.org/", "secret": WEBHOOK_SECRET},
         **{"from": "beginning"},
     )
     assert (request.property_id, request.start, request.name) == ("p", "beginning", "erp")
@@ -107,7 +108,14 @@ def test_everything_can_be_said() -> None:
     assert request.policy.retry_schedule_s == (0.0, 2.5)
     assert (request.policy.in_flight, request.policy.give_up_s) == (3, 777.0)
     assert request.format == Format(body="cloudevents", gzip=True)
-    assert request.notify.secret == Secret("whsec_x")
+    assert request.notify.secret == Secret(WEBHOOK_SECRET)
+
+
+@pytest.mark.parametrize("secret", ["a secret", "whsec_", "whsec_x", "whsec_c2hvcnQ=", WEBHOOK_SECRET + "!", "whsk_x"])
+def test_a_secret_of_notices_that_could_not_sign_is_refused_and_not_shown(secret: str) -> None:
+    with pytest.raises(InvalidValue, match="secret is whsec_") as refused:
+        parsed(url=URL, notify={"url": "https://ops.example.org/", "secret": secret})
+    assert secret == "whsec_" or secret not in refused.value.message
 
 
 OAUTH = {"token_url": "https://id.example.org/token", "client_id": "c"}
