@@ -306,7 +306,7 @@ FAULTS: Mapping[str, Fault] = {
     # No answer, or none that says anything: the same request again. One that was taken comes twice, under its id.
     "reset": Fault(begin=behaving(ResetBeforeAnswer(), requests=2), failed=(0, UNREACHABLE), times=2),
     "hang": Fault(begin=behaving(Hang(20), requests=1), failed=(0, UNREACHABLE), times=1),
-    "slow body of a 503": Fault(begin=behaving(Dribble(503, 20), requests=1), failed=(0, UNREACHABLE), times=1),
+    "slow body of a 503": Fault(begin=behaving(Dribble(503, 20), requests=1), failed=(503, REFUSED), times=1),
     "truncated answer": Fault(
         begin=behaving(CloseMidResponse("head"), requests=2), failed=(0, UNREACHABLE), times=2, repeats=2
     ),

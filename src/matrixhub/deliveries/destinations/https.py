@@ -132,7 +132,10 @@ class HttpsSender:
                 status = response.status
                 if 200 <= status < 300:
                     return await self._taken(push, route, headers, response, started)
-                body = await read_some(response, answer_bytes_max(status, push.items))
+                body = b""
+                with contextlib.suppress(*FAULTS):
+                    # The status says what became of the push; of an answer that breaks off, only less is known.
+                    body = await read_some(response, answer_bytes_max(status, push.items))
         except FAULTS as error:
             raise DestinationUnreachable(describe_fault(error, self._spellings(push, route, headers))) from error
         if status == 401:
