@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import uvloop
@@ -41,9 +42,10 @@ class BareSender:
         """Push one after the other."""
         destination = Destination(url=url, ca_pem=ca_pem)
         async with open_https_sender(LOOPBACK, MemoryTokens(), SystemClock()) as sender:
+            push = sample_push(destination, b"")
             began_ns = time.monotonic_ns()
             for number, body in enumerate(self._bodies):
-                await sender.send(sample_push(destination, body, request_id=stable_uuid(str(began_ns), str(number))))
+                await sender.send(replace(push, body=body, request_id=stable_uuid(str(began_ns), str(number))))
             return {"began_ns": began_ns, "ended_ns": time.monotonic_ns()}
 
 

@@ -19,6 +19,7 @@ from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
 from matrixhub.deliveries.notices import Notices
+from matrixhub.deliveries.recent import HeardBus, Recent
 from matrixhub.deliveries.retention import Retention, RetentionSettings
 from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
 from matrixhub.ingest import Acceptor, IngestApp, Registry
@@ -250,12 +251,13 @@ async def _run_roles(
                 sender,
                 SystemClock(),
                 observe,
+                recent := Recent(),
             )
             checks["deliveries"] = _as_check(worker.healthy)
             stages.append(("deliveries", worker.run))
             stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
             _add_notices(settings, database, codec, bus, sender, observe, stages)
-            await _add_bookkeeping(settings, database, bus, observe, stages)
+            await _add_bookkeeping(settings, database, bus, recent, observe, stages)
         rest = None
         if "api" in roles:
             rest = RestHub(
@@ -371,12 +373,12 @@ def _add_notices(
 
 
 async def _add_bookkeeping(
-    settings: Settings, database: Database, bus: NatsBus, observe: Observe, stages: list[Stage]
+    settings: Settings, database: Database, bus: NatsBus, recent: Recent, observe: Observe, stages: list[Stage]
 ) -> None:
     """The balance and retention."""
     clock = SystemClock()
     books = PostgresBooks(database)
-    auditor = Auditor(bus, books, PostgresDuty(database.dsn, AUDIT_DUTY), clock, observe)
+    auditor = Auditor(HeardBus(bus, recent, clock), books, PostgresDuty(database.dsn, AUDIT_DUTY), clock, observe)
     retention = Retention(
         RetentionSettings(
             # What repeats are recognised by is read back from the stream.

@@ -15,6 +15,7 @@ from matrixhub.deliveries.carrier import Carrier
 from matrixhub.deliveries.feed import Feed
 from matrixhub.deliveries.memory import Memory
 from matrixhub.deliveries.positions import Positions
+from matrixhub.deliveries.recent import Recent
 from matrixhub.lifecycle import rung_by
 from matrixhub.model.errors import BusError, LeaseLost, StoreError
 from matrixhub.model.ids import PropertyId, SubscriptionId, WorkerId, subject_token
@@ -63,8 +64,11 @@ class Worker:
         sender: Sender,
         clock: Clock,
         observe: Observe,
+        recent: Recent | None = None,
     ) -> None:
+        """`recent` is told what the tail brings, for others who want to know."""
         self.id = worker_id
+        self._recent = recent
         self._settings = settings
         self._bus = bus
         self._leases = leases
@@ -123,9 +127,14 @@ class Worker:
             except BusError:
                 await self._clock.sleep(0.2)
         self._tail_ready.set()
+        recent = self._recent
+        if recent is not None:
+            recent.begin(bounds.last_seq + 1)
         async for messages in self._bus.follow(bounds.last_seq + 1):
             for message in messages:
                 self._offer(message)
+            if recent is not None:
+                recent.hear(messages)
 
     def _offer(self, message: Message) -> None:
         for feed in self._feeds_of(message.subject):

@@ -6,6 +6,7 @@ Source: docs/decisions/0007-egress-guard.md
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 import unicodedata
@@ -24,6 +25,7 @@ _DOTS = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))
 """What IDNA takes for a dot. Source: RFC 3490 §3.1"""
 
 
+@functools.lru_cache(maxsize=4_096)  # asked for every push, and mostly of the same hosts
 def literal_address(host: str) -> Address | None:
     """The address a host stands for if it is an address in any spelling, or None where it is a name.
 
