@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from matrixhub.bus.subjects import SENSORS_SUBJECTS, filter_matcher, subject_property
+from matrixhub.bus.subjects import SENSORS_SUBJECTS
 from matrixhub.deliveries.balance import want_from
 from matrixhub.deliveries.pending import count_wanted
 from matrixhub.model.balance import Account, Balance, balance_of, total_balance
 from matrixhub.model.errors import BusError, StoreError
-from matrixhub.model.ids import SubscriptionId, subject_token
-from matrixhub.model.subscription import Position
+from matrixhub.model.ids import PropertyId, SubscriptionId, subject_token
+from matrixhub.model.subscription import Filter, Position
 from matrixhub.observe import BalanceBroken, BalanceMeasured, BalanceRestored, BalancesForgotten, Observe, StoreFailed
 from matrixhub.ports import Books, Bounds, Bus, Clock, Counted, Duty
 
@@ -38,6 +38,9 @@ NEAR_MESSAGES = 20_000
 MEASURE_MAX_S = 0.5
 REST_MIN_S, REST_FACTOR = 60.0, 20.0
 """The turns of those far behind: at most so long together, and again after a rest in proportion to their cost."""
+
+SUBJECTS_IN_A_ROW = 50
+"""After so many subjects others have a turn."""
 
 SAVE_MAX = 2_000
 SHOWN_MAX = 1_000
@@ -71,6 +74,33 @@ class _Entry:
         self.counted_to = counted_to
 
 
+_Wanted = tuple[PropertyId, Filter]
+"""What is wanted of which property: the same for many subscriptions, so it is counted once."""
+
+
+class _Index:
+    """Which filters a subject passes, found without asking each."""
+
+    def __init__(self, entries: Iterable[_Entry]) -> None:
+        self._by_building: dict[tuple[str, str], list[_Wanted]] = {}
+        for property_id, wanted in {_wanted(entry) for entry in entries}:
+            for building in map(subject_token, wanted.buildings or ("",)):
+                self._by_building.setdefault((subject_token(property_id), building), []).append((property_id, wanted))
+
+    def passed_by(self, subject: str) -> Iterator[_Wanted]:
+        """Those of its property that want its building and device type."""
+        _, property_token, building, devtype = subject.split(".")
+        for key in ((property_token, building), (property_token, "")):
+            for wanted in self._by_building.get(key, ()):
+                devtypes = wanted[1].devtypes
+                if not devtypes or devtype in map(subject_token, devtypes):
+                    yield wanted
+
+
+def _wanted(entry: _Entry) -> _Wanted:
+    return entry.account.property_id, entry.account.filter
+
+
 class Auditor:
     """The stage that keeps the books."""
 
@@ -84,7 +114,7 @@ class Auditor:
 
     def _forget(self) -> None:
         self._entries: dict[SubscriptionId, _Entry] = {}
-        self._by_property: dict[str, list[_Entry]] = {}
+        self._index = _Index(())
         self._lagging: dict[SubscriptionId, _Entry] = {}
         self._frontier: Position | None = None
         self._fingerprint: Sequence[int] = ()
@@ -181,10 +211,9 @@ class Auditor:
             self._shown.discard(gone)
             self._observe(BalancesForgotten(subscription=gone))
         self._entries = entries
-        self._by_property = {}
+        self._index = _Index(entries.values())
         self._lagging = {}
         for entry in entries.values():
-            self._by_property.setdefault(subject_token(entry.account.property_id), []).append(entry)
             if entry.counted_to != self._frontier:
                 self._lagging[entry.account.id] = entry
 
@@ -203,20 +232,17 @@ class Auditor:
             async for page in pages:
                 for message in page:
                     totals[message.subject] += message.items
-        found: dict[SubscriptionId, int] = {}
-        zoned: dict[SubscriptionId, _Entry] = {}
-        for subject, items in totals.items():
-            for entry in self._by_property.get(subject_property(subject), ()):
-                account = entry.account
-                if account.id in self._lagging or not filter_matcher(account.property_id, account.filter)(subject):
-                    continue
-                if account.filter.zones:
-                    zoned[account.id] = entry
-                else:
-                    found[account.id] = found.get(account.id, 0) + items
-        wants = [want_from(entry.account, self._frontier) for entry in zoned.values()]
-        for entry, items in zip(zoned.values(), await count_wanted(self._bus, wants, end.seq), strict=True):
-            found[entry.account.id] = items
+        items: Counter[_Wanted] = Counter()
+        for number, (subject, count) in enumerate(totals.items()):
+            if number % SUBJECTS_IN_A_ROW == SUBJECTS_IN_A_ROW - 1:
+                await asyncio.sleep(0)  # let others have a turn
+            for wanted in self._index.passed_by(subject):
+                items[wanted] += count
+        found = {entry.account.id: items[_wanted(entry)] for entry in current if _wanted(entry) in items}
+        zoned = [entry for entry in current if entry.account.id in found and entry.account.filter.zones]
+        wants = [want_from(entry.account, self._frontier) for entry in zoned]
+        for entry, count in zip(zoned, await count_wanted(self._bus, wants, end.seq), strict=True):
+            found[entry.account.id] = count
         # From here on nothing waits, so that the counts and the frontier change together.
         for entry in current:
             entry.add(found.get(entry.account.id, 0), end)
