@@ -185,7 +185,12 @@ def tls_context(ca_pem: str, certificate: ClientCertificate | None = None) -> ss
 @lru_cache(maxsize=256)
 def client_timeout(connect_s: float, total_s: float) -> aiohttp.ClientTimeout:
     """The limits of a request."""
-    return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s)
+    return aiohttp.ClientTimeout(
+        total=total_s,
+        connect=connect_s,
+        sock_connect=connect_s,
+        ceil_threshold=float("inf"),  # else all that hang end at the same full second, and are tried again together
+    )
 
 
 async def read_some(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:

@@ -5,7 +5,7 @@ Nothing of what delivers is used here: who checks a carrier must not ask it.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -114,23 +114,41 @@ async def _read_heights(bus: Bus, wants: Sequence[Want], end: int, progressed: P
     for n, want in enumerate(wants):
         by_start.setdefault(want.position.seq, []).append(n)
     counts = [0] * len(wants)
-    behind: dict[str, Counter[str]] = {}
+    behind: defaultdict[str, _Tally] = defaultdict(_Tally)
     for start, stretch in zip(reversed(starts), reversed(stretches), strict=True):
         for subject, items in stretch.items():
-            behind.setdefault(subject_property(subject), Counter())[subject] += items
+            behind[subject_property(subject)].add(subject, items)
         for n in by_start[start]:
-            counts[n] = _count_matching(wants[n], behind, heads.get(start))
+            counts[n] = _count_behind(wants[n], behind[subject_token(wants[n].property_id)], heads.get(start))
     return counts
 
 
-def _count_matching(want: Want, behind: dict[str, Counter[str]], head: Message | None) -> int:
-    """What it wants of the subjects' counts, without the lines of the first message before its position."""
-    subjects = behind.get(subject_token(want.property_id))
-    if not subjects:
-        return 0
-    matches = filter_matcher(want.property_id, want.filter)
-    count = sum(items for subject, items in subjects.items() if matches(subject))
-    if want.position.item and head is not None and matches(head.subject):
+class _Tally:
+    """Items of one property, by building and device type, so that a filter is answered without asking each subject."""
+
+    def __init__(self) -> None:
+        self._buildings: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._devtypes: Counter[str] = Counter()
+
+    def add(self, subject: str, items: int) -> None:
+        """Count items of a subject."""
+        _, _, building, devtype = subject.split(".")
+        self._buildings[building][devtype] += items
+        self._devtypes[devtype] += items
+
+    def wanted(self, wanted: Filter) -> int:
+        """How many items pass the filter, zones left aside."""
+        tallies = [self._devtypes]
+        if wanted.buildings:
+            tallies = [self._buildings[b] for b in map(subject_token, wanted.buildings) if b in self._buildings]
+        devtypes = list(map(subject_token, wanted.devtypes))
+        return sum(sum(map(tally.__getitem__, devtypes)) if devtypes else tally.total() for tally in tallies)
+
+
+def _count_behind(want: Want, tally: _Tally, head: Message | None) -> int:
+    """What it wants of what was tallied, without the lines of the first message before its position."""
+    count = tally.wanted(want.filter)
+    if want.position.item and head is not None and filter_matcher(want.property_id, want.filter)(head.subject):
         count -= min(want.position.item, head.items)
     return count
 

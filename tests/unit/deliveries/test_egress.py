@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from matrixhub.deliveries.connections import POOLS_MAX
+from matrixhub.deliveries.connections import POOLS_MAX, client_timeout
 from matrixhub.deliveries.destinations.https import HttpsSender, open_https_sender
 from matrixhub.deliveries.egress import (
     NAT64,
@@ -553,3 +553,7 @@ async def test_plain_http_is_spoken_only_with_the_dangerous_switch(allowed: bool
                     await sender.send(sample_push(destination, b"[]"))
     finally:
         await runner.cleanup()
+
+
+def test_limits_of_a_request_are_not_rounded_to_full_seconds() -> None:
+    assert client_timeout(5.0, 15.0).ceil_threshold > 60
