@@ -39,8 +39,8 @@ MEASURE_MAX_S = 0.5
 REST_MIN_S, REST_FACTOR = 60.0, 20.0
 """The turns of those far behind: at most so long together, and again after a rest in proportion to their cost."""
 
-SUBJECTS_IN_A_ROW = 50
-"""After so many subjects others have a turn."""
+IN_A_ROW = 25
+"""After so many subjects or subscriptions others have a turn: pushes wait for the same event loop."""
 
 SAVE_MAX = 2_000
 SHOWN_MAX = 1_000
@@ -234,8 +234,7 @@ class Auditor:
                     totals[message.subject] += message.items
         items: Counter[_Wanted] = Counter()
         for number, (subject, count) in enumerate(totals.items()):
-            if number % SUBJECTS_IN_A_ROW == SUBJECTS_IN_A_ROW - 1:
-                await asyncio.sleep(0)  # let others have a turn
+            await _let_others(number)
             for wanted in self._index.passed_by(subject):
                 items[wanted] += count
         found = {entry.account.id: items[_wanted(entry)] for entry in current if _wanted(entry) in items}
@@ -290,7 +289,8 @@ class Auditor:
         """Take the balances that can be had at little cost, and report them."""
         current = [entry for entry in self._entries.values() if entry.counted_to == end]
         near, far = [], []
-        for entry in current:
+        for number, entry in enumerate(current):
+            await _let_others(number)
             position = entry.account.position
             if entry.waiting_at == position:  # it has not moved, so all that came since waits too
                 self._took(entry, entry.waiting + entry.seen - entry.waiting_seen)
@@ -301,7 +301,8 @@ class Auditor:
         counts = await count_wanted(self._bus, [want_from(e.account, e.account.position) for e in near], end.seq)
         if await self._was_purged(before):
             return
-        for entry, waiting in zip(near, counts, strict=True):
+        for number, (entry, waiting) in enumerate(zip(near, counts, strict=True)):
+            await _let_others(number)
             self._took(entry, waiting)
         self._far_left = len(current) < len(self._entries)
         self._far_left |= await self._measure_far(before, far, end)
@@ -362,6 +363,11 @@ class Auditor:
     def balances(self) -> Mapping[SubscriptionId, Balance]:
         """The balances as they were last taken."""
         return {id_: entry.balance for id_, entry in self._entries.items() if entry.balance}
+
+
+async def _let_others(number: int) -> None:
+    if number % IN_A_ROW == IN_A_ROW - 1:
+        await asyncio.sleep(0)
 
 
 def _measured(balance: Balance, subscription: str) -> BalanceMeasured:
