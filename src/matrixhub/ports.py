@@ -116,9 +116,8 @@ class Advance:
     request about to be sent, `lanes_done` which parts of it are settled. `failures`, `failing_since` and `retry_at` are
     as they are from now on, the other counts are added. `redriven` are parked readings that were delivered now, `kept`
     parked readings that were refused again, with their new reason; `redrive_done` is the wish to send parked readings
-    that is fulfilled now. `replay` is the replay that begins with this step, `replayed_from` where the
-    subscription was before. `pause` is why the policy pauses the
-    subscription.
+    that is fulfilled now. `replay` is the replay that begins with this step, `replayed_from` where the subscription was
+    before. `pause` is why the policy pauses the subscription.
     """
 
     subscription: SubscriptionId

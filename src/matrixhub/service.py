@@ -243,21 +243,9 @@ async def _run_roles(
         if "deliveries" in roles:
             leases = PostgresLeases(database, codec, observe)
             resources.push_async_callback(leases.close)
-            worker = Worker(
-                worker_id,
-                _worker_settings(settings),
-                bus,
-                leases,
-                sender,
-                SystemClock(),
-                observe,
-                recent := Recent(),
-            )
+            worker = await _add_deliveries(settings, worker_id, database, leases, bus, sender, observe, stages)
             checks["deliveries"] = _as_check(worker.healthy)
-            stages.append(("deliveries", worker.run))
-            stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
             _add_notices(settings, database, codec, bus, sender, observe, stages)
-            await _add_bookkeeping(settings, database, bus, recent, observe, stages)
         rest = None
         if "api" in roles:
             rest = RestHub(
@@ -349,6 +337,25 @@ async def _add_ingest(
         follow = partial(acceptor.follow_others, bus, bounds.last_seq + 1)
         stages.append(("follow other ingests", partial(until_stopped, follow)))
     return IngestApp(acceptor, registry, limits, observe)
+
+
+async def _add_deliveries(
+    settings: Settings,
+    worker_id: WorkerId,
+    database: Database,
+    leases: PostgresLeases,
+    bus: NatsBus,
+    sender: Sender,
+    observe: Observe,
+    stages: list[Stage],
+) -> Worker:
+    """The role `deliveries`: a worker, and those who keep the books of what it does."""
+    recent = Recent()
+    worker = Worker(worker_id, _worker_settings(settings), bus, leases, sender, SystemClock(), observe, recent)
+    stages.append(("deliveries", worker.run))
+    stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
+    await _add_bookkeeping(settings, database, bus, recent, observe, stages)
+    return worker
 
 
 def _add_notices(

@@ -519,10 +519,6 @@ def _instant_ms(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
-INSTANT_MS_MAX = 2**63 // 1_000_000
-"""The last instant the server can tell: it counts nanoseconds, and what is later would come before all others."""
-
-
 def _rfc3339(instant_ms: int) -> str:
     seconds, millis = divmod(instant_ms, 1000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{millis:03d}Z"

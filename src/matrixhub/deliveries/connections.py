@@ -92,7 +92,9 @@ class Connections:
         tls = await self.tls(reach.ca_pem, reach.certificate)
         async with self._pool(reach.egress_allow) as pool:
             if url.scheme != "https" and not pool.allowance.plain_http:
-                raise EgressRefused("plain HTTP is not spoken but with deliveries.dangerously_allow_plain_http")
+                raise EgressRefused(
+                    "http:// is sent to only with the setting deliveries.dangerously_allow_plain_http; use https://"
+                )
             with judged_dial(url.raw_host or "", pool.allowance, reach.property_id):
                 async with pool.session.post(
                     url,

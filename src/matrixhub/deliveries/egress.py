@@ -146,7 +146,7 @@ def check_url(url: str, allowance: Allowance, property_id: str) -> None:
     try:
         check_literal(URL(url).raw_host or "", allowance, property_id)
     except ValueError as error:
-        raise InvalidValue("the URL is not one") from error
+        raise InvalidValue("the URL cannot be read; it is like https://example.org/readings") from error
     except EgressRefused as error:
         raise InvalidValue(error.message) from error
 

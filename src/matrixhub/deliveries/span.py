@@ -61,7 +61,7 @@ async def read_span(
 ) -> AsyncIterator[Piece]:
     """The wanted readings from start up to, but without, end, a message at a time in stream order. Raises BusError.
 
-    A message that is not what the hub writes holds nothing for deliveries, so it is passed over here too.
+    A message that cannot be read was parked and never sent, so it is passed over.
     """
     async for message in _messages(bus, subscription, start.seq, end.seq + (1 if end.item else 0), seen):
         try:
