@@ -18,7 +18,7 @@ from matrixhub.model.balance import Account
 from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem
 from matrixhub.model.ids import SubscriptionId, WorkerId
 from matrixhub.model.secret import Secret
-from matrixhub.model.subscription import Filter, Lease, Position, Subscription
+from matrixhub.model.subscription import Filter, Lease, Position, Source, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +202,11 @@ class Books(Protocol):
         """Numbers that are the same as long as nothing in the books has changed. Raises StoreError."""
         ...
 
-    async def accounts(self, subscription: SubscriptionId | None = None) -> Sequence[Account]:
-        """The accounts of all subscriptions at one moment, or that of one, if there is one. Raises StoreError."""
+    async def accounts(self, source: Source, subscription: SubscriptionId | None = None) -> Sequence[Account]:
+        """The accounts of all subscriptions to a stream at one moment, or that of one, if there is one.
+
+        Raises StoreError.
+        """
         ...
 
     async def add_accepted(self, counts: Sequence[Counted]) -> frozenset[SubscriptionId]:
@@ -213,8 +216,8 @@ class Books(Protocol):
         """
         ...
 
-    async def raise_floor(self, seq: int) -> None:
-        """From now on nobody may begin, or go back to, before the sequence. Raises StoreError."""
+    async def raise_floor(self, source: Source, seq: int) -> None:
+        """From now on nobody may begin, or go back to, before the sequence of the stream. Raises StoreError."""
         ...
 
     async def seize(self, subscription: SubscriptionId) -> None:

@@ -159,7 +159,7 @@ async def kept(request: pytest.FixtureRequest, dsn: str) -> AsyncIterator[Kept]:
         return
     async with open_database(dsn, connections_max=3) as database:
         async with database.connection() as connection:
-            await connection.execute(f"truncate {TABLES}")
+            await connection.execute(f"truncate {TABLES} cascade")
         created = await create_subscription(
             database,
             CODEC,

@@ -114,7 +114,7 @@ async def world(engines: Engines) -> AsyncIterator[World]:
     ):
         async with database.connection() as connection:
             await connection.execute(f"truncate {TABLES} cascade")
-            await connection.execute("update stream_floor set seq = 1")
+            await connection.execute("update stream_floors set seq = 1")
         site = make_site(3)
         await apply_site(database, site, remove=False)
         leases = PostgresLeases(database, CODEC, ignore)
@@ -209,7 +209,7 @@ class World:
         return dict(await take_balances(self.bus, self.books))
 
     async def account(self, subscription: Subscription) -> Account:
-        [account] = await self.books.accounts(subscription.id)
+        [account] = await self.books.accounts("sensors", subscription.id)
         return account
 
     async def execute(self, statement: str, *arguments: object) -> None:
@@ -797,8 +797,8 @@ async def test_nobody_begins_or_goes_back_before_what_is_kept(world: World) -> N
     await world.fill(20)
     made = await world.subscribe(position=15)
     hand = await world.carrier(made)
-    await world.books.raise_floor(10)
-    await world.books.raise_floor(4)
+    await world.books.raise_floor("sensors", 10)
+    await world.books.raise_floor("sensors", 4)
     assert (await world.account(await world.subscribe(position=1))).position == Position(seq=10)
     assert (await world.account(await world.subscribe(position=12))).position == Position(seq=12)
     assert not await hand.save(position=Position(seq=9), replayed=7, replay="rpl_1")

@@ -96,7 +96,7 @@ async def database(dsn: str) -> AsyncIterator[Database]:
     """An open database without rows."""
     async with open_database(dsn, connections_max=5) as found:
         async with found.connection() as connection:
-            await connection.execute(f"truncate {', '.join(TABLES)}")
+            await connection.execute(f"truncate {', '.join(TABLES)} cascade")
         yield found
 
 

@@ -1,18 +1,25 @@
 """The one home of stream and subject names.
 
-Subject of a message of readings: `sensors.<propid>.<pid>.<devtype>`, each part one word of `ids.subject_token`.
-Source: design "The way of the data", docs/decisions/0003-subjects.md
+Subject of a message of readings: `sensors.<propid>.<pid>.<devtype>`; of an event: `events.<propid>.<routing key>`. Each
+part is one word of `ids.subject_token`. The word of the property confines a subscription to what is its property's.
+Source: design "The way of the data", docs/decisions/0003-subjects.md, docs/decisions/0011-events.md
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from matrixhub.model.ids import BuildingId, PropertyId, subject_token
-from matrixhub.model.subscription import Filter
+from matrixhub.model.routing import ANY, expanded, fewest, narrowest
+from matrixhub.model.subscription import Filter, Source
 
 SENSORS_STREAM = "SENSORS"
 SENSORS_SUBJECTS = "sensors.>"
+EVENTS_STREAM = "EVENTS"
+EVENTS_SUBJECTS = "events.>"
+
+STREAMS: Mapping[Source, str] = {"sensors": SENSORS_STREAM, "events": EVENTS_STREAM}
+SUBJECTS: Mapping[Source, str] = {"sensors": SENSORS_SUBJECTS, "events": EVENTS_SUBJECTS}
 
 
 def sensor_subject(property_id: PropertyId, building_id: BuildingId, devtype: str) -> str:
@@ -24,13 +31,22 @@ def sensor_subject(property_id: PropertyId, building_id: BuildingId, devtype: st
     return f"sensors.{subject_token(property_id)}.{subject_token(building_id)}.{subject_token(devtype)}"
 
 
-def property_pattern(property_id: PropertyId) -> str:
-    """The subject pattern of all readings of a property.
+def event_subject(property_id: PropertyId, words: Sequence[str]) -> str:
+    """The subject of an event with the routing key of these words.
 
-    >>> property_pattern(PropertyId("p1"))
-    'sensors.p1.*.*'
+    >>> event_subject(PropertyId("p1"), ["matrix", "b1", "scgrids", "ZONE_CREATED", "NORMAL"])
+    'events.p1.matrix.b1.scgrids.ZONE_CREATED.NORMAL'
     """
-    return f"sensors.{subject_token(property_id)}.*.*"
+    return ".".join(["events", subject_token(property_id), *map(subject_token, words)])
+
+
+def property_pattern(source: Source, property_id: PropertyId) -> str:
+    """The subject pattern of all that a stream has of a property.
+
+    >>> property_pattern("sensors", PropertyId("p1"))
+    'sensors.p1.>'
+    """
+    return f"{source}.{subject_token(property_id)}.>"
 
 
 def filter_pattern(property_id: PropertyId, wanted: Filter) -> str:
@@ -38,25 +54,60 @@ def filter_pattern(property_id: PropertyId, wanted: Filter) -> str:
 
     >>> filter_pattern(PropertyId("p1"), Filter(devtypes=frozenset({"SMARTCLEAN#UM"})))
     'sensors.p1.*.SMARTCLEAN#UM'
+    >>> filter_pattern(PropertyId("p1"), Filter(source="events", patterns=frozenset({"matrix.b1.#.HIGH"})))
+    'events.p1.matrix.b1.*.*.HIGH'
     """
+    if wanted.source == "events":
+        return _event_pattern(property_id, narrowest(wanted.patterns))
     building = subject_token(next(iter(wanted.buildings))) if len(wanted.buildings) == 1 else "*"
     devtype = subject_token(next(iter(wanted.devtypes))) if len(wanted.devtypes) == 1 else "*"
     return f"sensors.{subject_token(property_id)}.{building}.{devtype}"
 
 
 def filter_patterns(property_id: PropertyId, wanted: Filter) -> list[str]:
-    """Subject patterns that together cover the filter exactly, zones left aside, and of which no two overlap.
+    """Subject patterns that together cover the filter exactly, zones left aside. Those of readings do not overlap.
 
     >>> filter_patterns(PropertyId("p"), Filter(devtypes=frozenset({"A", "B"})))
     ['sensors.p.*.A', 'sensors.p.*.B']
     """
+    if wanted.source == "events":
+        return [_event_pattern(property_id, five) for five in fewest(wanted.patterns)]
     buildings = sorted(map(subject_token, wanted.buildings)) or ["*"]
     devtypes = sorted(map(subject_token, wanted.devtypes)) or ["*"]
     return [f"sensors.{subject_token(property_id)}.{b}.{d}" for b in buildings for d in devtypes]
 
 
+def _event_pattern(property_id: PropertyId, words: Sequence[str]) -> str:
+    tokens = [word if word == ANY else subject_token(word) for word in words]
+    return ".".join(["events", subject_token(property_id), *tokens])
+
+
 def filter_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], bool]:
     """A function that says whether a subject is wanted, zones left aside (they are inside the message)."""
+    return _event_matcher(property_id, wanted) if wanted.source == "events" else _reading_matcher(property_id, wanted)
+
+
+def _event_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], bool]:
+    prefix = f"events.{subject_token(property_id)}."
+    patterns = {
+        tuple(word if word == ANY else subject_token(word) for word in five)
+        for pattern in wanted.patterns
+        for five in expanded(pattern)
+    }
+
+    def matches(subject: str) -> bool:
+        if not subject.startswith(prefix):
+            return False
+        words = subject[len(prefix) :].split(".")
+        return not patterns or any(
+            len(five) == len(words) and all(p in (ANY, w) for p, w in zip(five, words, strict=True))
+            for five in patterns
+        )
+
+    return matches
+
+
+def _reading_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], bool]:
     prefix = f"sensors.{subject_token(property_id)}."
     buildings = frozenset(map(subject_token, wanted.buildings))
     devtypes = frozenset(map(subject_token, wanted.devtypes))
@@ -71,7 +122,7 @@ def filter_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], b
 
 
 def subject_property(subject: str) -> str:
-    """The word of the property in a subject of readings: what subscriptions are indexed by."""
+    """The word of the property in a subject of either stream: what subscriptions are indexed by."""
     return subject.split(".", 2)[1]
 
 

@@ -211,7 +211,9 @@ async def _look_at_stream(settings: Settings, path: Path) -> tuple[int, Bounds, 
         open_bus(endpoints.nats_url, stream_settings(settings), ignore, create=False) as bus,
     ):
         bounds = await bus.bounds()
-        for account in sorted(await PostgresBooks(database).accounts(), key=lambda one: one.position)[:LOOK_MAX]:
+        for account in sorted(await PostgresBooks(database).accounts("sensors"), key=lambda one: one.position)[
+            :LOOK_MAX
+        ]:
             if await first_wanted(bus, want_from(account, account.position), bounds.last_seq + 1) is not None:
                 return await bus.size_bytes(), bounds, account
         return await bus.size_bytes(), bounds, None

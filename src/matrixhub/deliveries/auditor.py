@@ -171,7 +171,7 @@ class Auditor:
         before = await self._bus.bounds()
         changed = measure and await self._books_changed()
         if changed:
-            self._reconcile(await self._books.accounts())
+            self._reconcile(await self._books.accounts("sensors"))
         bounds = await self._bus.bounds()
         end = Position(seq=bounds.last_seq + 1)
         found = await self._count_new(end)

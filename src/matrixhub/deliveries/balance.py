@@ -41,7 +41,9 @@ async def take_balances(
     for _ in range(TRIES):
         before = await bus.bounds()
         accounts = [
-            account for account in await books.accounts(subscription_id) if property_id in (None, account.property_id)
+            account
+            for account in await books.accounts("sensors", subscription_id)
+            if property_id in (None, account.property_id)
         ]
         end = (await bus.bounds()).last_seq + 1
         balances = await _count(bus, accounts, end, progressed)

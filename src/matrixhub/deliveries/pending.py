@@ -159,7 +159,7 @@ def _common_pattern(wants: Sequence[Want]) -> str:
     if len(patterns) == 1:
         return patterns.pop()
     properties = {want.property_id for want in wants}
-    return property_pattern(properties.pop()) if len(properties) == 1 else SENSORS_SUBJECTS
+    return property_pattern(wants[0].filter.source, properties.pop()) if len(properties) == 1 else SENSORS_SUBJECTS
 
 
 async def _count_by_reading(bus: Bus, want: Want, end: int) -> int:

@@ -139,7 +139,7 @@ class Retention:
         if floor <= bounds.first_seq:
             return
         # First the floor, so that nobody comes to stand before it while the others are moved behind it; the purge last.
-        await self._books.raise_floor(floor)
+        await self._books.raise_floor("sensors", floor)
         await self._expire_before(floor)
         await self._count_up(floor)
         await self._bus.purge(floor)
@@ -148,7 +148,7 @@ class Retention:
     async def _waited_for(self, end: int) -> list[int]:
         """The first message before `end` that each subscription waits for, active or not; none of those without."""
         found = []
-        for account in await self._books.accounts():
+        for account in await self._books.accounts("sensors"):
             if account.position.seq < end:
                 seq = await first_wanted(self._bus, want_from(account, account.position), end)
                 if seq is not None:
@@ -157,7 +157,7 @@ class Retention:
 
     async def _expire_before(self, floor: int) -> None:
         """Move everybody who waits for something before the floor behind it."""
-        for account in await self._books.accounts():
+        for account in await self._books.accounts("sensors"):
             if account.position.seq < floor:
                 await self._expire(account, floor)
 
@@ -176,7 +176,7 @@ class Retention:
                 return
             # It is being delivered, faster than it is counted: let it stand still for a moment.
             await self._books.seize(account.id)
-            again = await self._books.accounts(account.id)
+            again = await self._books.accounts("sensors", account.id)
             if not again or again[0].position.seq >= floor:
                 return
             account = again[0]
@@ -185,7 +185,7 @@ class Retention:
     async def _count_up(self, floor: int) -> None:
         """Have everybody's accepted readings before the floor counted, while they are there."""
         for _ in range(TRIES):
-            behind = [account for account in await self._books.accounts() if account.accepted_to.seq < floor]
+            behind = [account for account in await self._books.accounts("sensors") if account.accepted_to.seq < floor]
             if not behind:
                 return
             wants: list[Want] = [want_from(account, account.accepted_to) for account in behind]

@@ -10,7 +10,8 @@
     ├── StoreError           MH-S…   PostgreSQL did not take or give a row
     └── DeliveryError        MH-D…   a push did not reach its destination, or could not be sent
 
-Codes are never reused. `retry_helps` says whether the same call may succeed later without a change.
+Codes are never reused. `wire_code` is what Matrix Web Services call it (docs/contract/workforce.md §1). `retry_helps`
+says whether the same call may succeed later without a change.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class MatrixHubError(Exception):
 
     code = "MH-0000"
     status = 500
+    wire_code = "failure"
     retry_helps = False
 
     def __init__(self, message: str = "") -> None:
@@ -215,6 +217,60 @@ class UnsupportedType(RequestError):
 
     code = "MH-R016"
     status = 415
+
+
+class LimitViolated(RequestError):
+    """A quota is exceeded."""
+
+    code = "MH-R017"
+    wire_code = "LIMIT_VIOLATED"
+
+
+class RateExceeded(LimitViolated):
+    """More than the quota allows in a time; `retry_after_s` says when the same may be taken."""
+
+    code = "MH-R018"
+    status = 429
+    retry_helps = True
+
+    def __init__(self, message: str = "", *, retry_after_s: float = 0.0) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class MissingParameters(RequestError):
+    """A mandatory parameter is missing."""
+
+    code = "MH-R019"
+    wire_code = "MISSING_PARAMETERS"
+
+
+class WrongParameters(RequestError):
+    """A value lies outside the defined set."""
+
+    code = "MH-R020"
+    wire_code = "WRONG_PARAMETERS"
+
+
+class QueryTooLong(RequestError):
+    """More was asked for than one query may return."""
+
+    code = "MH-R021"
+    wire_code = "QUERY_LENGTH_EXCEEDED"
+
+
+class WrongState(Conflict):
+    """The thing is not in a state in which this can be done."""
+
+    code = "MH-R022"
+    wire_code = "WRONG_PARAMETERS"
+
+
+class NameTaken(Conflict):
+    """Another thing of the same kind has that name."""
+
+    code = "MH-R023"
+    wire_code = "WRONG_PARAMETERS"
 
 
 class ItemRefused(MatrixHubError):

@@ -35,10 +35,21 @@ AWS_IOT_BYTES_MAX = 131_072
 """The largest payload AWS IoT Core takes. Source: docs/contract/data-push.md §3.5"""
 
 
+Source = Literal["sensors", "events"]
+SOURCES: tuple[Source, ...] = ("sensors", "events")
+"""What is delivered: readings of sensors, or events of the bus. Each is a stream with positions of its own."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filter:
-    """Which readings of the property are wanted; an empty set means all."""
+    """What of the property is wanted; an empty set means all.
 
+    Of readings, those of some buildings, zones or device types; of events, those whose routing key matches one of the
+    patterns. A subscription keeps its source for life.
+    """
+
+    source: Source = "sensors"
+    patterns: frozenset[str] = frozenset()
     buildings: frozenset[BuildingId] = frozenset()
     zones: frozenset[ZoneId] = frozenset()
     devtypes: frozenset[str] = frozenset()

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from matrixhub.model.balance import Account
-from matrixhub.model.ids import BuildingId, SubscriptionId, ZoneId
-from matrixhub.model.subscription import Filter, Position
+from matrixhub.model.ids import SubscriptionId
+from matrixhub.model.subscription import Position, Source
 from matrixhub.ports import Counted
 from matrixhub.store.pool import Database
 from matrixhub.store.sql import load_statements
-from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Overview, filter_document
+from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Overview, filter_document, read_filter
 
 EXPIRE_PARKED_MAX = 2_000
 """Most parked readings that expire in one transaction, which holds the row of their subscription."""
@@ -31,10 +31,10 @@ class PostgresBooks:
         async with self._database.connection() as connection:
             return tuple(await connection.fetchrow(_SQL["fingerprint"]))
 
-    async def accounts(self, subscription: SubscriptionId | None = None) -> Sequence[Account]:
+    async def accounts(self, source: Source, subscription: SubscriptionId | None = None) -> Sequence[Account]:
         """All accounts, or one. See `Books.accounts`."""
         async with self._database.connection() as connection:
-            return [_account_from_row(row) for row in await connection.fetch(_SQL["accounts"], subscription)]
+            return [_account_from_row(row) for row in await connection.fetch(_SQL["accounts"], source, subscription)]
 
     async def add_accepted(self, counts: Sequence[Counted]) -> frozenset[SubscriptionId]:
         """Add what was counted. See `Books.add_accepted`."""
@@ -50,10 +50,10 @@ class PostgresBooks:
             rows = await connection.fetch(_SQL["add_accepted"], *columns)
         return frozenset(SubscriptionId(row["subscription_id"]) for row in rows)
 
-    async def raise_floor(self, seq: int) -> None:
+    async def raise_floor(self, source: Source, seq: int) -> None:
         """Let nobody go back before the sequence. See `Books.raise_floor`."""
         async with self._database.connection() as connection:
-            await connection.execute(_SQL["raise_floor"], seq)
+            await connection.execute(_SQL["raise_floor"], source, seq)
 
     async def seize(self, subscription: SubscriptionId) -> None:
         """Take a subscription from its worker. See `Books.seize`."""
@@ -115,11 +115,7 @@ def _account_from_row(row: Any) -> Account:
     return Account(
         id=row["id"],
         property_id=row["property_id"],
-        filter=Filter(
-            buildings=frozenset(map(BuildingId, row["filter"]["buildings"])),
-            zones=frozenset(map(ZoneId, row["filter"]["zones"])),
-            devtypes=frozenset(row["filter"]["devtypes"]),
-        ),
+        filter=read_filter(row["filter"]),
         accepted_to=Position(seq=row["accepted_seq"], item=row["accepted_item"]),
         position=Position(seq=row["position_seq"], item=row["position_item"]),
         sending_to=None if sending is None else Position(seq=sending, item=row["sending_item"] or 0),

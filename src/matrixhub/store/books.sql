@@ -14,7 +14,7 @@ from subscription_progress;
 select s.id, s.property_id, s.filter, p.accepted, p.accepted_seq, p.accepted_item, p.position_seq, p.position_item, p.sending_seq,
   p.sending_item, p.step, p.ahead, p.delivered, p.parked, p.expired, p.skipped, p.replayed
 from subscriptions s join subscription_progress p on p.subscription_id = s.id
-where $1::text is null or s.id = $1
+where s.source = $1 and ($2::text is null or s.id = $2)
 order by s.id;
 
 -- Each count names where it began and for which filter: a row that another has counted up meanwhile, or that wants
@@ -38,7 +38,7 @@ returning p.subscription_id;
 
 -- Who goes back in the stream holds this row for a moment (see `advance`), so that after this nobody is on the way.
 -- name: raise_floor
-update stream_floor set seq = greatest(seq, $1);
+update stream_floors set seq = greatest(seq, $2) where source = $1;
 
 -- name: seize
 update subscription_progress set owner = null, fence = fence + 1 where subscription_id = $1;

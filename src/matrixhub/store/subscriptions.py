@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -227,11 +227,7 @@ def _subscription_from_row(row: Any, codec: Codec) -> Subscription:
         id=row["id"],
         property_id=row["property_id"],
         name=row["name"],
-        filter=Filter(
-            buildings=frozenset(map(BuildingId, row["filter"]["buildings"])),
-            zones=frozenset(map(ZoneId, row["filter"]["zones"])),
-            devtypes=frozenset(row["filter"]["devtypes"]),
-        ),
+        filter=read_filter(row["filter"]),
         destination=documents.read_destination(row, secrets),
         limits=BatchLimits(items=row["batch_items"], size_bytes=row["batch_bytes"]),
         policy=documents.read_policy(row["policy"], codec.policy),
@@ -308,8 +304,21 @@ def _columns(subscription: Subscription, codec: Codec) -> tuple[object, ...]:
     )
 
 
-def filter_document(wanted: Filter) -> dict[str, list[str]]:
-    """A filter as it is kept."""
+def read_filter(document: Mapping[str, Any]) -> Filter:
+    """A filter as it was kept."""
+    if document.get("source") == "events":
+        return Filter(source="events", patterns=frozenset(document["patterns"]))
+    return Filter(
+        buildings=frozenset(map(BuildingId, document["buildings"])),
+        zones=frozenset(map(ZoneId, document["zones"])),
+        devtypes=frozenset(document["devtypes"]),
+    )
+
+
+def filter_document(wanted: Filter) -> dict[str, str | list[str]]:
+    """A filter as it is kept. Those of readings do not name their source: they are older than events."""
+    if wanted.source == "events":
+        return {"source": "events", "patterns": sorted(wanted.patterns)}
     return {
         "buildings": sorted(wanted.buildings),
         "zones": sorted(wanted.zones),

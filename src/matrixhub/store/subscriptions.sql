@@ -10,7 +10,8 @@ returning created_at;
 -- What lies before the floor is about to be removed, so nobody begins there.
 -- name: create_progress
 insert into subscription_progress (subscription_id, position_seq, accepted_seq)
-select $1, greatest($2::bigint, seq), greatest($2::bigint, seq) from stream_floor for share;
+select $1, greatest($2::bigint, f.seq), greatest($2::bigint, f.seq)
+from subscriptions s join stream_floors f on f.source = s.source where s.id = $1 for share of f;
 
 -- A key that another write took the version of finds no row. With another filter, what is accepted is counted anew from
 -- the position on; what lies before it is what became of it.
@@ -141,12 +142,13 @@ with steps as (
     as a (id, owner, fence, step, position_seq, position_item, sending_seq, sending_item, lanes_done, delivered, skipped,
       replayed, attempts_failed, failures, failing_since, retry_at, last_error, replays, redrive_done)
 ), floor as (
-  select seq from stream_floor where exists (select from steps where replays) for share
+  select source, seq from stream_floors where exists (select from steps where replays) for share
 ), held as (
   select p.subscription_id, p.step < a.step as fresh
-  from subscription_progress p join steps a on a.id = p.subscription_id
+  from subscription_progress p join steps a on a.id = p.subscription_id join subscriptions s on s.id = a.id
   where p.owner = a.owner and p.fence = a.fence
-    and not (a.replays and p.step < a.step and a.position_seq < (select seq from floor))
+    and not (a.replays and p.step < a.step
+      and a.position_seq < (select f.seq from floor f where f.source = s.source))
   for update of p
 ), moved as (
   update subscription_progress p set

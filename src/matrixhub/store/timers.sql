@@ -1,0 +1,13 @@
+-- What is to happen at a time.
+
+-- name: set
+insert into timers (kind, entity_id, property_id, due_at)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
+on conflict (kind, entity_id) do update set due_at = excluded.due_at, failures = 0, last_error = '';
+
+-- name: cancel
+delete from timers t using unnest($1::text[], $2::text[]) as c (kind, entity_id)
+where t.kind = c.kind and t.entity_id = c.entity_id;
+
+-- name: take
+delete from timers where kind = $1 and entity_id = $2 and due_at <= $3 returning true;
