@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 
+from matrixhub.model.address import address_document, read_address
 from matrixhub.model.errors import NameTaken, NotFound
 from matrixhub.model.floor_plan import FloorPlan, PlanPosition
 from matrixhub.model.hours import hours_document, read_hours
@@ -25,11 +26,8 @@ from matrixhub.model.place import (
     Zone,
     ZoneCategory,
     ZoneUnit,
-    address_document,
-    read_address,
-    read_units,
-    units_document,
 )
+from matrixhub.model.units import read_units, units_document
 from matrixhub.store.sites import SITE_CHANNEL
 from matrixhub.store.sql import load_statements
 

@@ -7,16 +7,8 @@ from dataclasses import replace
 
 from matrixhub.model.errors import LimitViolated, QueryTooLong
 from matrixhub.model.ids import BuildingId, PropertyId, new_hex_id
-from matrixhub.model.place import (
-    BUILDINGS_MAX,
-    PAGE,
-    Building,
-    BuildingChange,
-    BuildingDraft,
-    PlaceMetrics,
-    check_version,
-    status_of,
-)
+from matrixhub.model.place import BUILDINGS_MAX, PAGE, Building, PlaceMetrics, check_version, status_of
+from matrixhub.model.place_draft import BuildingChange, BuildingDraft
 from matrixhub.modules.work import Platform
 from matrixhub.store import grids as store
 

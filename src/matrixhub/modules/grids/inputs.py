@@ -13,26 +13,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matrixhub.model.address import read_address
 from matrixhub.model.errors import LimitViolated, MissingParameters, WrongParameters
 from matrixhub.model.floor_plan import IMAGE_BYTES_MAX, PlanPosition
 from matrixhub.model.hours import read_hours
 from matrixhub.model.ids import BuildingId, LevelId, is_id
-from matrixhub.model.place import (
-    NAME_MAX,
+from matrixhub.model.place import PropertyType, ZoneCategory, ZoneUnit
+from matrixhub.model.place_draft import (
     BuildingChange,
     BuildingDraft,
     LevelChange,
     LevelDraft,
     PropertyChange,
     PropertyDraft,
-    PropertyType,
-    ZoneCategory,
     ZoneChange,
     ZoneDraft,
-    ZoneUnit,
-    read_address,
-    read_units,
 )
+from matrixhub.model.text import NAME_MAX
+from matrixhub.model.units import read_units
 
 Document = Mapping[str, Any]
 KEY_MAX = 400

@@ -8,7 +8,8 @@ from dataclasses import replace
 from matrixhub.model.errors import LimitViolated, WrongParameters
 from matrixhub.model.floor_plan import POSITIONS_MAX, FloorPlan, PlanPosition, media_type_of
 from matrixhub.model.ids import BuildingId, LevelId, PropertyId, new_hex_id
-from matrixhub.model.place import LEVELS_MAX, Level, LevelChange, LevelDraft, check_version
+from matrixhub.model.place import LEVELS_MAX, Level, check_version
+from matrixhub.model.place_draft import LevelChange, LevelDraft
 from matrixhub.model.place_events import PlaceMarks, marks_of, place_events
 from matrixhub.modules.work import Platform, Work
 from matrixhub.store import grids as store

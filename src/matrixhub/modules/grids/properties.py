@@ -6,15 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from matrixhub.model.ids import BuildingId, PropertyId, new_hex_id
-from matrixhub.model.place import (
-    PlaceMetrics,
-    Property,
-    PropertyChange,
-    PropertyDraft,
-    PropertyType,
-    check_version,
-    status_of,
-)
+from matrixhub.model.place import PlaceMetrics, Property, PropertyType, check_version, status_of
+from matrixhub.model.place_draft import PropertyChange, PropertyDraft
 from matrixhub.modules.work import Platform
 from matrixhub.store import grids as store
 

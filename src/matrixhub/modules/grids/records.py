@@ -9,6 +9,7 @@ import base64
 from collections.abc import Sequence
 from datetime import datetime
 
+from matrixhub.model.address import address_document, coordinates_document
 from matrixhub.model.devices import Json
 from matrixhub.model.floor_plan import FloorPlan, PlanPosition
 from matrixhub.model.hours import hours_document
@@ -22,10 +23,8 @@ from matrixhub.model.place import (
     Zone,
     ZoneCategory,
     ZoneUnit,
-    address_document,
-    coordinates_document,
-    units_document,
 )
+from matrixhub.model.units import units_document
 
 NO_BEACON = "N.A."
 

@@ -15,11 +15,10 @@ from matrixhub.model.place import (
     Page,
     Property,
     Zone,
-    ZoneChange,
-    ZoneDraft,
     check_version,
     status_of,
 )
+from matrixhub.model.place_draft import ZoneChange, ZoneDraft
 from matrixhub.model.place_events import PlaceMarks, marks_of, place_events
 from matrixhub.modules.work import Platform, Work
 from matrixhub.store import grids as store
