@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import importlib
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +96,28 @@ ZONE = Zone(
     **KEPT,
 )
 PNG = b"\x89PNG\r\n\x1a\n..."
+
+
+# --- the contract page ---
+
+PAGE = Path(__file__).parents[3] / "docs" / "contract" / "grids.md"
+OPERATIONS = [
+    [re.findall(r"`(\w[\w.]*)`", cell) for cell in row.split("|")[1:6]]
+    for row in PAGE.read_text(encoding="utf-8").partition("## 2. ")[2].partition("\n## ")[0].splitlines()
+    if row.startswith("| `")
+]
+
+
+@pytest.mark.parametrize("row", OPERATIONS, ids=lambda row: row[0][0])
+def test_every_operation_of_the_contract_has_its_functions(row: list[list[str]]) -> None:
+    _, functions, _, reads, writes = row
+    for name in functions:
+        module, _, function = name.partition(".")
+        assert callable(getattr(importlib.import_module(f"matrixhub.modules.grids.{module}"), function))
+    assert all(callable(getattr(inputs, name)) for name in reads)
+    assert all(callable(getattr(records, name)) for name in writes)
+    assert functions
+    assert writes
 
 
 # --- records ---
