@@ -188,8 +188,8 @@ class HttpsReceiver:
     """An HTTPS endpoint that is up between entering and leaving its context.
 
     `ledger` holds the readings taken, `events` the events, `rejected` the readings that were read but not taken. A
-    request that a client breaks off before its end is in none. Every path and POST only; requests of several connections
-    are served side by side.
+    request that a client breaks off before its end is in none. Every path and POST only; requests of several
+    connections are served side by side.
     """
 
     def __init__(
