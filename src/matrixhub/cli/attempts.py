@@ -16,7 +16,7 @@ from matrixhub.cli.local import (
     LimitOption,
     find_subscription,
     open_operator,
-    open_operator_bus,
+    open_operator_buses,
     parse_time,
     parse_uuid,
     print_json,
@@ -109,7 +109,8 @@ def show(
                 raise NotFound(f"{subscription_id} has no attempt {attempt_id}")
             if not body:
                 return recorded, None
-            async with open_operator_bus(data) as bus:
+            async with open_operator_buses(data) as buses:
+                bus = buses[overview.subscription.filter.source]
                 return recorded, await remake_body(operator.database, bus, overview, recorded.attempt)
 
     recorded, remade = run_command(work)

@@ -20,7 +20,7 @@ from matrixhub.cli.local import (
     LimitOption,
     Operator,
     open_operator,
-    open_operator_bus,
+    open_operator_buses,
     print_json,
 )
 from matrixhub.cli.local import find_subscription as _find
@@ -104,8 +104,8 @@ def create(
                 asked.notify,
                 allowed_to_all=operator.settings.deliveries.egress_allow,
             )
-            async with open_operator_bus(data) as bus:
-                position = await first_position(bus, start or asked.start)
+            async with open_operator_buses(data) as buses:
+                position = await first_position(buses[asked.filter.source], start or asked.start)
             return await create_subscription(
                 operator.database,
                 operator.codec,
@@ -246,10 +246,10 @@ def show(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOpti
     """Show one subscription: what it wants, where it goes, how far it has come and what waits."""
 
     async def work() -> tuple[Overview, Balance]:
-        async with open_operator(data) as operator, open_operator_bus(data) as bus:
+        async with open_operator(data) as operator, open_operator_buses(data) as buses:
             overview = await _find(operator, subscription_id)
             books = PostgresBooks(operator.database)
-            return overview, await subscription_balance(bus, books, overview.subscription.id)
+            return overview, await subscription_balance(buses, books, overview.subscription.id)
 
     overview, balance = run_command(work)
     document = {**overview_document(overview, datetime.now(UTC)), **balance_document(balance)}
@@ -356,9 +356,10 @@ def replay(
 
     async def plan() -> tuple[Overview, PlannedReplay]:
         begin = parse_start(start)
-        async with open_operator(data) as operator, open_operator_bus(data) as bus:
+        async with open_operator(data) as operator, open_operator_buses(data) as buses:
             found = await _find(operator, subscription_id)
             with counting(found.progress.position.seq) as seen:
+                bus = buses[found.subscription.filter.source]
                 return found, await plan_replay(operator.database, bus, found, begin, seen)
 
     async def work() -> ReplayRecord:

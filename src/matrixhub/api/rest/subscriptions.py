@@ -67,7 +67,7 @@ async def create(
 
     async def prepare() -> Make:
         await check_reach(hub.database, property_id, asked.destination, asked.notify, allowed_to_all=hub.allowed_to_all)
-        position = await first_position(hub.bus, asked.start)
+        position = await first_position(hub.buses[asked.filter.source], asked.start)
 
         async def make(database: Database) -> Answer:
             made = await create_subscription(
