@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
@@ -510,7 +511,7 @@ class Metrics:
         self.balance = {part: gauge(f"balance_{part}", text, "source") for part, text in _BALANCE_PARTS.items()}
         for source in SOURCES:
             self._set_balance(source, dict.fromkeys(_BALANCE_PARTS, 0))
-        self._balances_of: dict[str, set[str]] = {source: set() for source in SOURCES}
+        self._balances_of: defaultdict[str, set[str]] = defaultdict(set)
         self.subscription_balance = {
             part: gauge(f"subscription_balance_{part}", text, "subscription") for part, text in _BALANCE_PARTS.items()
         }
