@@ -71,7 +71,7 @@ def list_(
     if not found:
         typer.echo("No attempt.")
         return
-    table = Table("at", "attempt", "kind", "readings", "status", "seconds", "outcome", box=None, pad_edge=False)
+    table = Table("at", "attempt", "kind", "items", "status", "seconds", "outcome", box=None, pad_edge=False)
     for recorded in found:
         attempt = recorded.attempt
         table.add_row(
@@ -116,7 +116,7 @@ def show(
     recorded, remade = run_command(work)
     if remade is not None:
         if not remade.whole:
-            said = f"{remade.items:,} readings of {recorded.attempt.items:,} that were sent"
+            said = f"{remade.items:,} of {recorded.attempt.items:,} items that were sent"
             typer.echo(f"This is not exactly what was sent: {said}", err=True)
         sys.stdout.buffer.write(remade.body + b"\n")
         return

@@ -39,6 +39,9 @@ Source = Literal["sensors", "events"]
 SOURCES: tuple[Source, ...] = ("sensors", "events")
 """What is delivered: readings of sensors, or events of the bus. Each is a stream with positions of its own."""
 
+CALLED: Mapping[Source, str] = {"sensors": "readings", "events": "events"}
+"""What the items of a stream are called, for people."""
+
 ORDERS_OF: Mapping[Source, tuple[Order, ...]] = {
     "sensors": ("strict", "per_device", "latest_first"),
     "events": ("strict",),
@@ -202,7 +205,7 @@ def check_subscription(
     check_policy(policy)
     if policy.order not in ORDERS_OF[source]:
         raise InvalidValue(
-            f"the order {policy.order} is not for {_CALLED[source]}; they can have {', '.join(ORDERS_OF[source])}"
+            f"the order {policy.order} is not for {CALLED[source]}; they can have {', '.join(ORDERS_OF[source])}"
         )
     if form.gzip and destination.kind != "https":
         raise InvalidValue(f"gzip is for web services; {destination.kind} does not unpack it")
@@ -214,9 +217,6 @@ def check_subscription(
         raise InvalidValue("notices go to another subscription's destination or to a webhook, not to both")
     if notify.url:
         check_https_url(notify.url, "the URL for notices", plain_http=plain_http)
-
-
-_CALLED: Mapping[Source, str] = {"sensors": "readings", "events": "events"}
 
 
 def default_policy(policy: Policy, source: Source) -> Policy:
