@@ -312,7 +312,8 @@ def try_(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOpti
     """Send one made-up reading or event on the very way of all pushes, and tell what came of it; exit code 1 if not
     taken.
 
-    The DEVID of a reading is `matrixhub-test`, the Event of an event is TEST. Nothing of the subscription changes, and it may be paused.
+    The DEVID of a reading is `matrixhub-test`, the Event of an event is TEST. Nothing of the subscription changes, and
+    it may be paused.
 
     \b
     matrixhub subscription test sub_…
@@ -354,7 +355,7 @@ def replay(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Deliver readings or events again from an earlier place on, with new request ids; first it counts exactly how many.
+    """Deliver readings or events again from an earlier place on, with new request ids; first it counts how many.
 
     \b
     matrixhub subscription replay sub_… --from 2024-03-10T08:00+08:00 --dry-run

@@ -196,8 +196,9 @@ async def resume(
     status_code=200,
 )
 async def test(hub: Hub, property_id: PropertyScope, subscription_id: SubscriptionPath) -> doc.AttemptView:
-    """One made-up reading or event on the very way of all pushes. A destination that does not take it is no error here: the
-    answer is the attempt, which tells what came of it. Nothing of the subscription changes, and it may be paused.
+    """One made-up reading or event on the very way of all pushes. A destination that does not take it is no error
+    here: the answer is the attempt, which tells what came of it. Nothing of the subscription changes, and it may be
+    paused.
     """
     found = SubscriptionId(subscription_id)
     overview = await show_subscription(hub.database, hub.codec, property_id, found)
