@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from matrixhub import __version__
 from matrixhub.bus import NatsBus, StreamSettings, open_buses
+from matrixhub.bus.relay import Relay
 from matrixhub.config import Settings, listen_address, policy_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
@@ -36,7 +37,8 @@ from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCu
 from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
-from matrixhub.store.duty import AUDIT_DUTIES, RETENTION_DUTIES, PostgresDuty
+from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, PostgresDuty
+from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
 from matrixhub.store.keys import digest, keep_local_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.notices import NoticeStore
@@ -50,8 +52,8 @@ from matrixhub.store.tokens import PostgresTokens
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer
 
-Role = Literal["ingest", "deliveries", "api"]
-ROLES: tuple[Role, ...] = ("ingest", "deliveries", "api")
+Role = Literal["ingest", "deliveries", "relay", "api"]
+ROLES: tuple[Role, ...] = ("ingest", "deliveries", "relay", "api")
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
 
@@ -251,6 +253,8 @@ async def _run_roles(
             worker = await _add_deliveries(settings, worker_id, database, leases, buses, sender, observe, stages)
             checks["deliveries"] = _as_check(worker.healthy)
             _add_notices(settings, database, codec, buses, sender, observe, stages)
+        if "relay" in roles:
+            checks["relay"] = _as_check(_add_relay(database, buses["events"], observe, stages).healthy)
         rest = None
         if "api" in roles:
             rest = RestHub(
@@ -411,6 +415,15 @@ async def _add_bookkeeping(
         await retention.make_partitions()  # before the first attempt is recorded
         stages.append((auditor.name, auditor.run))
         stages.append((retention.name, retention.run))
+
+
+def _add_relay(database: Database, bus: NatsBus, observe: Observe, stages: list[Stage]) -> Relay:
+    """The role `relay`: what passes events on."""
+    duty = PostgresDuty(database.dsn, RELAY_DUTY)
+    relay = Relay(PostgresOutbox(database), bus, duty, SystemClock(), observe)
+    stages.append((relay.name, relay.run))
+    stages.append(("hear events", _listener(database, EVENT_CHANNEL, relay.changed, observe)))
+    return relay
 
 
 def _listener(
