@@ -437,6 +437,36 @@ class PartitionsKept(Fact):
     rows_moved: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerFired(Fact):
+    """A timer did what it is for, so long after it was due."""
+
+    level: ClassVar[Level] = ""
+    kind: str
+    lag_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerFailed(Fact):
+    """What a timer is for failed; nothing of it has happened, and it is tried again."""
+
+    level: ClassVar[Level] = "warning"
+    kind: str
+    entity: str
+    failures: int
+    error: str
+    retry_in_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerForgotten(Fact):
+    """A timer was taken away, as what it is for is gone."""
+
+    kind: str
+    entity: str
+    reason: str
+
+
 Observe = Callable[[Fact], None]
 
 
@@ -509,6 +539,8 @@ class Metrics:
         self.broken = counter("balances_broken", "Times the balance of a subscription was found off.")
         self.expired = counter("readings_expired", "Readings that expired by policy.")
         self.purged = counter("stream_messages_purged", "Messages that retention has removed.")
+        self.timers = counter("timers", "Timers that were due, by kind and result.", "kind", "result")
+        self.timer_lag = histogram("timer_lag", "From when a timer was due to the end of what it did.")
 
     def render(self) -> bytes:
         """The text format of Prometheus."""
@@ -579,6 +611,13 @@ class Metrics:
                 self.expired.inc(fact.items)
             case StreamPurged():
                 self.purged.inc(fact.messages)
+            case TimerFired():
+                self.timers.labels(fact.kind, "fired").inc()
+                self.timer_lag.observe(fact.lag_s)
+            case TimerFailed():
+                self.timers.labels(fact.kind, "failed").inc()
+            case TimerForgotten():
+                self.timers.labels(fact.kind, "forgotten").inc()
 
 
 class Reporter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,11 +31,13 @@ from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.model.policy import BatchLimits
+from matrixhub.modules.scheduler import Fire, Scheduler
+from matrixhub.modules.work import Platform
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
 from matrixhub.ports import Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
-from matrixhub.store.duty import AUDIT_DUTY, RETENTION_DUTY, PostgresDuty
+from matrixhub.store.duty import AUDIT_DUTY, RETENTION_DUTY, SCHEDULER_DUTY, PostgresDuty
 from matrixhub.store.keys import digest, keep_local_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.notices import NoticeStore
@@ -44,13 +46,17 @@ from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
+from matrixhub.store.timers import TIMER_CHANNEL
 from matrixhub.store.tokens import PostgresTokens
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer
 
-Role = Literal["ingest", "deliveries", "api"]
-ROLES: tuple[Role, ...] = ("ingest", "deliveries", "api")
+Role = Literal["ingest", "deliveries", "api", "scheduler"]
+ROLES: tuple[Role, ...] = ("ingest", "deliveries", "api", "scheduler")
+
+TIMER_HANDLERS: Mapping[str, Fire] = {}
+"""What timers do, by kind: every module that sets timers adds its own."""
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
 
@@ -246,6 +252,8 @@ async def _run_roles(
             worker = await _add_deliveries(settings, worker_id, database, leases, bus, sender, observe, stages)
             checks["deliveries"] = _as_check(worker.healthy)
             _add_notices(settings, database, codec, bus, sender, observe, stages)
+        if "scheduler" in roles:
+            checks["scheduler"] = _as_check(_add_scheduler(database, observe, stages).healthy)
         rest = None
         if "api" in roles:
             rest = RestHub(
@@ -356,6 +364,15 @@ async def _add_deliveries(
     stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
     await _add_bookkeeping(settings, database, bus, recent, observe, stages)
     return worker
+
+
+def _add_scheduler(database: Database, observe: Observe, stages: list[Stage]) -> Scheduler:
+    """The role `scheduler`: what is to happen at a time."""
+    platform = Platform(database=database, clock=SystemClock())
+    scheduler = Scheduler(platform, TIMER_HANDLERS, PostgresDuty(database.dsn, SCHEDULER_DUTY), observe)
+    stages.append((scheduler.name, scheduler.run))
+    stages.append(("hear timers", _listener(database, TIMER_CHANNEL, scheduler.changed, observe)))
+    return scheduler
 
 
 def _add_notices(

@@ -50,7 +50,7 @@ def up(data: DataOption = None, listen: ListenOption = None, as_json: JsonOption
 
 
 def run(
-    roles: Annotated[list[str], typer.Argument(metavar="ROLE…", help="Any of: ingest, deliveries, api.")],
+    roles: Annotated[list[str], typer.Argument(metavar="ROLE…", help="Any of: ingest, deliveries, api, scheduler.")],
     data: DataOption = None,
     listen: ListenOption = None,
     as_json: JsonOption = False,

@@ -10,6 +10,7 @@ from matrixhub.store.pool import COMMAND_TIMEOUT_S, Connection, store_errors
 
 AUDIT_DUTY = 0x6D78_6875_6203
 RETENTION_DUTY = 0x6D78_6875_6204
+SCHEDULER_DUTY = 0x6D78_6875_6206
 """Keys of the advisory locks of PostgreSQL that say who has a duty."""
 
 IDLE_MAX_S = 60.0
