@@ -495,6 +495,36 @@ class EventsWaiting(Fact):
     oldest_s: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerFired(Fact):
+    """A timer did what it is for, so long after it was due."""
+
+    level: ClassVar[Level] = ""
+    kind: str
+    lag_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerFailed(Fact):
+    """What a timer is for failed; nothing of it has happened, and it is tried again."""
+
+    level: ClassVar[Level] = "warning"
+    kind: str
+    entity: str
+    failures: int
+    error: str
+    retry_in_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerForgotten(Fact):
+    """A timer was taken away, as what it is for is gone."""
+
+    kind: str
+    entity: str
+    reason: str
+
+
 Observe = Callable[[Fact], None]
 
 
@@ -575,6 +605,8 @@ class Metrics:
         self.relay_stuck = counter("relay_stuck", "Times the relay stopped because of a contradiction.")
         self.events_waiting = gauge("events_waiting", "Events that wait for the relay, where it runs.")
         self.events_waiting_s = gauge("events_waiting_seconds", "How long the oldest of them has waited.")
+        self.timers = counter("timers", "Timers that were due, by kind and result.", "kind", "result")
+        self.timer_lag = histogram("timer_lag", "From when a timer was due to the end of what it did.")
 
     def render(self) -> bytes:
         """The text format of Prometheus."""
@@ -655,6 +687,13 @@ class Metrics:
             case EventsWaiting():
                 self.events_waiting.set(fact.events)
                 self.events_waiting_s.set(fact.oldest_s)
+            case TimerFired():
+                self.timers.labels(fact.kind, "fired").inc()
+                self.timer_lag.observe(fact.lag_s)
+            case TimerFailed():
+                self.timers.labels(fact.kind, "failed").inc()
+            case TimerForgotten():
+                self.timers.labels(fact.kind, "forgotten").inc()
 
     def _set_balance(self, source: str, values: Mapping[str, int]) -> None:
         for part, value in values.items():

@@ -33,11 +33,13 @@ from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Source
+from matrixhub.modules.scheduler import Fire, Scheduler
+from matrixhub.modules.work import Platform
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
 from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
-from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, PostgresDuty
+from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, PostgresDuty
 from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
 from matrixhub.store.keys import digest, keep_local_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
@@ -47,13 +49,17 @@ from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
+from matrixhub.store.timers import TIMER_CHANNEL
 from matrixhub.store.tokens import PostgresTokens
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer
 
-Role = Literal["ingest", "deliveries", "relay", "api"]
-ROLES: tuple[Role, ...] = ("ingest", "deliveries", "relay", "api")
+Role = Literal["ingest", "deliveries", "relay", "scheduler", "api"]
+ROLES: tuple[Role, ...] = ("ingest", "deliveries", "relay", "scheduler", "api")
+
+TIMER_HANDLERS: Mapping[str, Fire] = {}
+"""What timers do, by kind: every module that sets timers adds its own."""
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
 
@@ -255,6 +261,8 @@ async def _run_roles(
             _add_notices(settings, database, codec, buses, sender, observe, stages)
         if "relay" in roles:
             checks["relay"] = _as_check(_add_relay(database, buses["events"], observe, stages).healthy)
+        if "scheduler" in roles:
+            checks["scheduler"] = _as_check(_add_scheduler(database, observe, stages).healthy)
         rest = None
         if "api" in roles:
             rest = RestHub(
@@ -365,6 +373,15 @@ async def _add_deliveries(
     stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
     await _add_bookkeeping(settings, database, buses, recent, observe, stages)
     return worker
+
+
+def _add_scheduler(database: Database, observe: Observe, stages: list[Stage]) -> Scheduler:
+    """The role `scheduler`: what is to happen at a time."""
+    platform = Platform(database=database, clock=SystemClock())
+    scheduler = Scheduler(platform, TIMER_HANDLERS, PostgresDuty(database.dsn, SCHEDULER_DUTY), observe)
+    stages.append((scheduler.name, scheduler.run))
+    stages.append(("hear timers", _listener(database, TIMER_CHANNEL, scheduler.changed, observe)))
+    return scheduler
 
 
 def _add_notices(
