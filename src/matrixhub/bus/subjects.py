@@ -101,7 +101,7 @@ def _event_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], b
         if not subject.startswith(prefix):
             return False
         words = subject[len(prefix) :].split(".")
-        return not patterns or (
+        return not wanted.patterns or (
             len(words) == WORDS
             and any(
                 tuple(ANY if any_word else word for any_word, word in zip(shape, words, strict=True)) in patterns
