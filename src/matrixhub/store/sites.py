@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from matrixhub.model.errors import Conflict, NotFound
+import asyncpg
+
+from matrixhub.model.errors import Conflict, NameTaken, NotFound
 from matrixhub.model.ids import PropertyId
+from matrixhub.model.place import level_word
+from matrixhub.model.place_events import LevelMark, PlaceMarks, ZoneMark, marks_of, place_events
 from matrixhub.model.site import Building, Level, Organisation, Property, Site, SiteChange, Slot, Zone
+from matrixhub.store.events import record_events
 from matrixhub.store.pool import Database
 from matrixhub.store.sql import load_statements
 
@@ -45,7 +50,9 @@ async def all_slots(database: Database) -> Sequence[Slot]:
 async def apply_site(database: Database, site: Site, *, remove: bool) -> SiteChange:
     """Make the property what the site says; what it no longer names is kept unless `remove`.
 
-    Applying the same site again changes nothing. Raises: Conflict if an id belongs to another property, StoreError.
+    Applying the same site again changes nothing. What happens to levels and zones makes the events that the same acts
+    of people make. Raises: Conflict if an id belongs to another property, NameTaken if two places of the same parent
+    would have one name, StoreError.
     """
     property_id = site.property.id
     async with database.transaction() as connection:
@@ -62,10 +69,16 @@ async def apply_site(database: Database, site: Site, *, remove: bool) -> SiteCha
                 site.property,
             )
         ):
+            marks = await _marks(connection, property_id)
+            await connection.execute(_SQL["defer_names"])
             await _save(connection, site)
             if remove:
                 await _remove_others(connection, site)
+            await _check_names(connection)
             await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)
+            now = await connection.fetchval(_SQL["now"])
+            after = await _marks(connection, property_id)
+            await record_events(connection, place_events(property_id, marks, after, happened_at=int(now.timestamp())))
     return change
 
 
@@ -112,6 +125,21 @@ async def _read_site(connection: Any, property_id: PropertyId) -> Site | None:
     )
 
 
+async def _marks(connection: Any, property_id: PropertyId) -> PlaceMarks:
+    """What the events tell of the levels and zones there are. Nobody else changes them: see `share_places`."""
+    return marks_of(
+        [LevelMark(**dict(row)) for row in await connection.fetch(_SQL["level_marks"], property_id)],
+        [ZoneMark(**dict(row)) for row in await connection.fetch(_SQL["zone_marks"], property_id)],
+    )
+
+
+async def _check_names(connection: Any) -> None:
+    try:
+        await connection.execute(_SQL["check_names"])
+    except asyncpg.UniqueViolationError as error:
+        raise NameTaken(f"two places have one name: {error.detail}") from error
+
+
 async def _refuse_foreign_ids(connection: Any, site: Site) -> None:
     row = await connection.fetchrow(
         _SQL["foreign_ids"],
@@ -131,7 +159,9 @@ async def _save(connection: Any, site: Site) -> None:
     await connection.executemany(
         _SQL["save_building"], [(b.id, b.property_id, b.name, b.time_zone) for b in site.buildings]
     )
-    await connection.executemany(_SQL["save_level"], [(x.id, x.building_id, x.name) for x in site.levels])
+    await connection.executemany(
+        _SQL["save_level"], [(x.id, x.building_id, x.name, level_word(x.name)) for x in site.levels]
+    )
     await connection.executemany(
         _SQL["save_zone"], [(z.id, z.building_id, z.level_id, z.name, z.category) for z in site.zones]
     )
