@@ -61,18 +61,19 @@ class Sightings:
 
     def note(self, packed: Packed) -> None:
         """Note readings that are on disk."""
-        newest, keys, subject = self._newest, packed.keys, packed.message.subject
-        if self._battery_subject(subject):
+        newest, keys = self._newest, packed.keys
+        known = newest.get
+        if self._battery_subject(packed.message.subject):
             lines = self._lines
             for key, line in zip(keys, packed.lines, strict=True):
                 number = key >> KEY_INSTANT_BITS
-                if key > newest.get(number, -1):
+                if key > known(number, -1):
                     newest[number] = key
                     lines[number] = line
             return
         for key in keys:
             number = key >> KEY_INSTANT_BITS
-            if key > newest.get(number, -1):
+            if key > known(number, -1):
                 newest[number] = key
 
     def _battery_subject(self, subject: str) -> bool:
