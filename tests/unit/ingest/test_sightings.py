@@ -69,7 +69,9 @@ async def test_the_newest_reading_of_each_slot_is_saved_whatever_the_order_they_
 @pytest.mark.parametrize("subject", [UM, ACME])
 async def test_the_battery_is_that_of_the_newest_reading(subject: str) -> None:
     sightings, store, _, _ = made()
-    sightings.note(packed(subject, (key(2, 2), um('{"b":"2980","count":1}')), (key(2, 1), um('{"b":"3000","count":1}'))))
+    sightings.note(
+        packed(subject, (key(2, 2), um('{"b":"2980","count":1}')), (key(2, 1), um('{"b":"3000","count":1}')))
+    )
     await sightings.save()
     assert store.newest == {"s2": (NOW + timedelta(seconds=2), 2980.0)}
 
