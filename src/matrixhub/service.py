@@ -25,6 +25,7 @@ from matrixhub.deliveries.retention import Retention, RetentionSettings
 from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
 from matrixhub.ingest import Acceptor, IngestApp, Registry
 from matrixhub.ingest.normalise import TimeRules
+from matrixhub.ingest.sightings import Sightings
 from matrixhub.ingest.window import Window
 from matrixhub.ingest.writer import Writer
 from matrixhub.lifecycle import SystemClock, until_stopped
@@ -39,6 +40,7 @@ from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCu
 from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
+from matrixhub.store.devices import save_sightings
 from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, PostgresDuty
 from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
 from matrixhub.store.keys import digest, keep_local_key, valid_keys
@@ -329,10 +331,16 @@ async def _add_ingest(
     )
     await registry.reload()
     window = Window(window_s=limits.dedup_window_s, keys_max=limits.dedup_readings_max)
-    writer = Writer(
-        bus, window.forget, items_max=limits.message_items_max, bytes_max=limits.message_bytes_max, origin=origin
-    )
     clock = SystemClock()
+    sightings = Sightings(registry.slot_of_number, partial(save_sightings, database), clock, observe)
+    writer = Writer(
+        bus,
+        window.forget,
+        items_max=limits.message_items_max,
+        bytes_max=limits.message_bytes_max,
+        origin=origin,
+        note=sightings.note,
+    )
     acceptor = Acceptor(
         registry,
         window,
@@ -347,7 +355,16 @@ async def _add_ingest(
     since_ms = clock.now_ms() - int(limits.dedup_window_s * 1000)
     await acceptor.rebuild_window(bus, since_ms=since_ms, keys_max=limits.dedup_readings_max)
     # Requests under way at a stop still wait for the writer, so it ends after the last of them.
-    stages.append(("ingest writer", lambda _stop: writer.run(http_done)))
+    written = asyncio.Event()
+
+    async def write(_stop: asyncio.Event) -> None:
+        try:
+            await writer.run(http_done)
+        finally:
+            written.set()
+
+    stages.append(("ingest writer", write))
+    stages.append(("ingest sightings", lambda _stop: sightings.run(written)))
     stages.append(("ingest registry", registry.run))
     stages.append(("hear sites", _listener(database, SITE_CHANNEL, lambda _: registry.changed(), observe)))
     if not alone:
