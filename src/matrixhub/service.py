@@ -33,6 +33,7 @@ from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.model.policy import BatchLimits
 from matrixhub.modules.scheduler import Fire, Scheduler
 from matrixhub.modules.work import Platform
+from matrixhub.modules.workforce import attendance, planning
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
 from matrixhub.ports import Sender
 from matrixhub.store import Database, open_database
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 Role = Literal["ingest", "deliveries", "api", "scheduler"]
 ROLES: tuple[Role, ...] = ("ingest", "deliveries", "api", "scheduler")
 
-TIMER_HANDLERS: Mapping[str, Fire] = {}
+TIMER_HANDLERS: Mapping[str, Fire] = {**planning.HANDLERS, **attendance.HANDLERS}
 """What timers do, by kind: every module that sets timers adds its own."""
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
