@@ -1,0 +1,1 @@
+"""Workforce: seats and what they work; shifts, availability, timesheets, settings."""
