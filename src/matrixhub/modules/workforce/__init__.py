@@ -1,0 +1,1 @@
+"""Workforce: seats, shifts, incidents and tasks."""
