@@ -1,6 +1,7 @@
 """Work orders: incidents and tasks, their states, and what each act makes of them.
 
-An incident is open until it is assigned. A task belongs to a shift from the beginning. Source: docs/contract/incidents.md §2, §3
+An incident is open until it is assigned. A task belongs to a shift from the beginning.
+Source: docs/contract/incidents.md §2, §3
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class Assignee:
 class IncidentDraft:
     """An incident as it is reported.
 
-    Without `starts_at` it begins now, without `ends_at` it is due after the time of its priority. `assignee` is who gets
+    Without `starts_at` it begins now, without `ends_at` it is due after the time of its priority. `assignee` gets
     it at once; `auto_assigned` asks the hub to find somebody. `source_slots` are the slots that raised it.
     """
 

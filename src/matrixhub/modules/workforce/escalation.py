@@ -155,7 +155,10 @@ async def escalate_incident(
 
 
 async def escalations(platform: Platform, property_id: PropertyId, task_id: TaskId) -> list[HistoryEntry]:
-    """Every escalation of an incident, oldest first; `detail` has `type`, `level`, `policy`, `by_hand`. Raises NotFound."""
+    """Every escalation of an incident, oldest first, with `type`, `level`, `policy`, `by_hand` in `detail`.
+
+    Raises NotFound.
+    """
     async with platform.database.connection() as connection:
         await read_work_order(connection, property_id, task_id)
         return await read_history(connection, property_id, task_id, act="escalate")
@@ -171,7 +174,12 @@ async def escalate(
     by_hand: bool = False,
 ) -> WorkOrder:
     """Put a locked incident on a level, and have told whom its policy names. Raises WrongState."""
-    detail = {"type": kind, "level": level_name(level), "policy": order.policy_id, "by_hand": by_hand}
+    detail: dict[str, str | int | bool] = {
+        "type": kind,
+        "level": level_name(level),
+        "policy": order.policy_id,
+        "by_hand": by_hand,
+    }
     after = await settle(work, order, escalated(order, kind, level), "escalate", detail, policy=policy)
     await store.add_notices(work.connection, notices_of(work, after, policy, kind, level))
     return after

@@ -6,7 +6,7 @@ Source: docs/contract/incidents.md §2
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from matrixhub.model.errors import LimitViolated, MissingParameters, WrongParameters, WrongState
@@ -20,7 +20,6 @@ from matrixhub.model.work_order import (
     WorkOrder,
     assigned,
     check_times,
-    completed,
     escalation_begin,
     outcome,
     reassigned,
@@ -148,7 +147,7 @@ def new_incident(
     settings: WorkforceSettings,
     policy: EscalationPolicy | None,
 ) -> WorkOrder:
-    """The incident a draft becomes, in the transaction of `work`. Raises: WrongParameters for an end before its start."""
+    """The incident a draft becomes. Raises: WrongParameters for an end that is not after its start."""
     starts_at = draft.starts_at or work.now
     ends_at = draft.ends_at or starts_at + timedelta(seconds=due_s(draft.priority, settings, policy))
     check_times(starts_at, ends_at)
@@ -220,16 +219,6 @@ async def start_open_incident(
         await check_assignees(work, order.building_id, [to_seat(seat_id)])
         given = await settle(work, order, given, "assign")
         return await settle(work, given, started(given, work.now), "start")
-
-
-async def end_open_incident(platform: Platform, property_id: PropertyId, task: TaskId, *, actor: str) -> WorkOrder:
-    """End an incident that nobody was assigned to, or that a seat took when it was open.
-
-    Raises: NotFound, WrongParameters, WrongState.
-    """
-    async with platform.work(property_id, actor) as work:
-        order = await locked(work, task, kind="INCIDENT")
-        return await settle(work, order, completed(order, work.now), "complete")
 
 
 async def reassign_incident(
@@ -377,10 +366,17 @@ async def _change(work: Work, task: TaskId, change: IncidentChange) -> WorkOrder
         zones = await store.read_zones(work.connection, work.property_id, order.building_id, {change.zone_id})
         zone = zones[change.zone_id]
         after = replace(step(after, "move"), zone_id=zone.id, zone_name=zone.name, zone_category=zone.category)
-    changed = {
-        name: True for name in ("name", "description", "priority", "zone_id") if getattr(change, name) is not None
-    }
-    return await settle(work, order, after, "edit" if set(changed) != {"zone_id"} else "move", changed)
+    if change.description is None:
+        after = replace(after, description=_description(order, after))
+    changed = {name: str(value) for name, value in asdict(change).items() if value is not None}
+    return await settle(work, order, after, "move" if set(changed) == {"zone_id"} else "edit", changed)
+
+
+def _description(before: WorkOrder, after: WorkOrder) -> str:
+    """What events say of a changed incident: the same words of its new name and zone."""
+    if before.description == f"{before.name} in {before.zone_name}":
+        return f"{after.name} in {after.zone_name}"
+    return before.description.replace(before.zone_name, after.zone_name)
 
 
 def _check_text(text: str, name: str, length_max: int, *, empty: bool = False) -> None:

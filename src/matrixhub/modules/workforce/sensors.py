@@ -46,7 +46,9 @@ def draft_for_sensor(devtype: str, slot: Slot, zone: Zone, at: datetime, *, comm
     Raises: WrongParameters for a type that raises none.
 
     >>> from datetime import UTC
-    >>> slot = Slot(id="s", property_id="p", building_id="b", zone_id="z", devtype="SMARTCLEAN#WD", name="", time_zone="")
+    >>> slot = Slot(
+    ...     id="s", property_id="p", building_id="b", zone_id="z", devtype="SMARTCLEAN#WD", name="", time_zone="UTC"
+    ... )
     >>> zone = Zone(id="z", building_id="b", level_id="l", name="Lobby")
     >>> draft_for_sensor(slot.devtype, slot, zone, datetime(2024, 3, 10, tzinfo=UTC)).description
     'Spill detected in Lobby'
