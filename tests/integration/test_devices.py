@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
+from matrixhub.model.devices import Json
 from matrixhub.model.errors import (
     Conflict,
     MatrixHubError,
@@ -407,7 +408,7 @@ async def test_a_slot_goes_into_service_with_device_and_parameters_and_out_again
     slot_id = await world.with_device("A1", "SMARTCLEAN#BIN")
     with pytest.raises(MissingParameters, match="MAX, OFFSET"):
         await commission_slot(platform, property_id, slot_id, actor="fitter")
-    params = {"DeviceParams": {"MAX": 110, "OFFSET": 5}}
+    params: dict[str, Json] = {"DeviceParams": {"MAX": 110, "OFFSET": 5}}
     await update_slot(platform, property_id, slot_id, params=params, actor="fitter")
     await world.clock.advance(5)
     found = await commission_slot(platform, property_id, slot_id, actor="fitter")

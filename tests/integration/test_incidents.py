@@ -14,6 +14,17 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.integration.floor import (
+    BUILDING,
+    LOBBY,
+    OTHER_PROPERTY,
+    OTHER_ZONE,
+    PROPERTY,
+    ZONE,
+    Floor,
+    at,
+    draft,
+)
 
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
@@ -41,17 +52,6 @@ from matrixhub.store.escalation import unsent_notices
 from matrixhub.store.pool import migrate
 from matrixhub.store.work_orders import Wanted
 from matrixhub.testing.fakes import FakeClock
-from tests.integration.floor import (
-    BUILDING,
-    LOBBY,
-    OTHER_PROPERTY,
-    OTHER_ZONE,
-    PROPERTY,
-    ZONE,
-    Floor,
-    at,
-    draft,
-)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -205,9 +205,7 @@ async def test_a_draft_that_does_not_fit_is_refused_with_its_whole_batch(
     floor: Floor, changes: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        await incidents.create_incidents(
-            floor.platform, PROPERTY, BUILDING, [draft(), draft(**changes)], actor="guard"
-        )
+        await incidents.create_incidents(floor.platform, PROPERTY, BUILDING, [draft(), draft(**changes)], actor="guard")
     assert [await floor.count(table) for table in ("work_orders", "events", "timers", "work_order_history")] == [0] * 4
 
 
@@ -537,9 +535,7 @@ POLICY: dict[str, Any] = {
         {"Level": "L0", "Action": "NOTIFY", "Recipients": [ASSIGNEE], "TimeAfter": 0},
         {"Level": "L2", "Action": "NOTIFY", "Recipients": [{**MAIL, "NotifyForIncidents": ["WD"]}], "TimeAfter": 700},
     ],
-    "DueTimeThresholdSettings": [
-        {"Level": "L1", "Action": "NOTIFY", "Recipients": [ASSIGNEE, MAIL], "TimeAfter": 300}
-    ],
+    "DueTimeThresholdSettings": [{"Level": "L1", "Action": "NOTIFY", "Recipients": [ASSIGNEE, MAIL], "TimeAfter": 300}],
 }
 
 
@@ -719,9 +715,7 @@ async def test_task_groups_are_refused_or_removed(floor: Floor) -> None:
 async def test_an_adhoc_task_begins_at_once_and_needs_a_shift_that_has_started(floor: Floor) -> None:
     worker = await floor.worker()
     ends_at = floor.now + timedelta(minutes=5)
-    made = await tasks.start_adhoc_task(
-        floor.platform, PROPERTY, worker.shift_id, ZONE, ends_at, by="Ann", actor="ann"
-    )
+    made = await tasks.start_adhoc_task(floor.platform, PROPERTY, worker.shift_id, ZONE, ends_at, by="Ann", actor="ann")
     assert (made.status, made.started_at, made.raised_by) == ("STARTED", floor.now, "Ann")
     await act(floor, "complete", made)
     assert await floor.event_names() == ["TASK_STARTED", "TASK_COMPLETED"]
