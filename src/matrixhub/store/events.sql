@@ -38,3 +38,6 @@ update relay_progress set number = $1, at = $2, seq = $3 from at_leisure where s
 -- name: backlog
 select h.number - $1 as events, (select min(e.at) from events e where e.at >= $2 and e.number > $1) as oldest_at
 from event_head h;
+
+-- name: count
+select count(*) from events where property_id = $1;
