@@ -88,8 +88,18 @@ insert into slots (id, property_id, building_id, zone_id, devtype, name, hardwar
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 on conflict (id) do update set building_id = excluded.building_id, zone_id = excluded.zone_id,
   devtype = excluded.devtype, name = excluded.name, hardware_id = excluded.hardware_id,
-  sub_type = excluded.sub_type, parameters = excluded.parameters, ordinal = excluded.ordinal
-where slots.property_id = excluded.property_id;
+  sub_type = excluded.sub_type, parameters = excluded.parameters, ordinal = excluded.ordinal,
+  updated_at = excluded.updated_at, updated_by = excluded.updated_by
+where slots.property_id = excluded.property_id and (slots.building_id, slots.zone_id, slots.devtype, slots.name,
+  slots.hardware_id, slots.sub_type, slots.parameters, slots.ordinal) is distinct from (excluded.building_id,
+  excluded.zone_id, excluded.devtype, excluded.name, excluded.hardware_id, excluded.sub_type, excluded.parameters,
+  excluded.ordinal);
+
+-- name: release_devices
+update slots s set hardware_id = '', updated_at = default, updated_by = default
+from slots b left join unnest($2::text[], $3::text[]) as n (id, hardware_id) on n.id = b.id
+where b.property_id = $1 and s.id = b.id and s.hardware_id <> ''
+  and (n.hardware_id <> s.hardware_id or (n.id is null and $4));
 
 -- name: foreign_ids
 select 'building' as what, id, property_id from buildings where id = any($1) and property_id <> $5
