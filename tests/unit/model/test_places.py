@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrixhub.model.address import Address, Coordinates, address_document, read_address
+from matrixhub.model.address import Address, address_document, read_address
+from matrixhub.model.coordinates import Coordinates
 from matrixhub.model.errors import LimitViolated, MatrixHubError, VersionMismatch, WrongParameters
 from matrixhub.model.event import Event, check_envelope, envelope
 from matrixhub.model.floor_plan import IMAGE_BYTES_MAX, PlanPosition, media_type_of
@@ -181,7 +182,10 @@ def test_hours_that_cannot_be_are_refused(document: object) -> None:
 
 def test_an_address_is_read_and_written_alike() -> None:
     address = Address(
-        street="1 Orchard Road", city="Singapore", postal_code="238801", coordinates=Coordinates(1.3, 103.8)
+        street="1 Orchard Road",
+        city="Singapore",
+        postal_code="238801",
+        coordinates=Coordinates(latitude=1.3, longitude=103.8),
     )
     assert read_address(address_document(address)) == address
     assert read_address({}) == Address()

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from matrixhub.model.address import Address, Coordinates
+from matrixhub.model.address import Address
+from matrixhub.model.coordinates import Coordinates
 from matrixhub.model.errors import LimitViolated, MatrixHubError, MissingParameters, WrongParameters
 from matrixhub.model.floor_plan import FloorPlan, PlanPosition
 from matrixhub.model.hours import Opening
@@ -55,7 +56,7 @@ BUILDING = Building(
     name="Tower",
     time_zone="Asia/Singapore",
     operating_hours=DAY,
-    own_address=Address(city="Own", coordinates=Coordinates(1.25, 103.5)),
+    own_address=Address(city="Own", coordinates=Coordinates(latitude=1.25, longitude=103.5)),
     property_address=Address(city="Property's"),
     is_property_address=False,
     email="desk@example.test",

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,8 +23,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.address import Address
 from matrixhub.model.errors import (
     LimitViolated,
@@ -62,47 +57,29 @@ from matrixhub.modules.work import Platform
 from matrixhub.observe import ignore
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
-from matrixhub.store.pool import listen, migrate
+from matrixhub.store.pool import listen
 from matrixhub.store.sites import SITE_CHANNEL, all_slots, apply_site, read_site
 from matrixhub.testing.fakes import FakeClock
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ORG = "ORCHARD"
 ANN = "ann"
-SEEDS = itertools.count(1)
+SEEDS = itertools.count(4_000)
 DAY = {"1": (Opening("0900", "1700"),)}
 PNG = b"\x89PNG\r\n\x1a\n..."
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-grids-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsn(data: Path) -> AsyncIterator[str]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-                async with database.connection() as connection:
-                    await connection.execute("insert into organisations (id, name) values ($1, $1)", ORG)
-            yield engines.endpoints.postgres_dsn
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def platform(dsn: str) -> AsyncIterator[Platform]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def platform(modules_dsn: str) -> AsyncIterator[Platform]:
     """The modules; every test makes a property of its own."""
-    async with open_database(dsn, connections_max=12) as database:
+    async with open_database(modules_dsn, connections_max=12) as database:
+        async with database.connection() as connection:
+            await connection.execute("insert into organisations (id, name) values ($1, $1) on conflict do nothing", ORG)
         yield Platform(database=database, clock=FakeClock())
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def organisation(platform: Platform) -> str:
     """An organisation of its own, for what properties share."""
     made = new_id("org")
