@@ -8,10 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from matrixhub.model.coordinates import Coordinates
 from matrixhub.model.devices import Json
 from matrixhub.model.errors import WrongParameters
 from matrixhub.model.text import TEXT_MAX, is_text
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """A place on earth, in degrees."""
+
+    latitude: float
+    longitude: float
+
+    def __post_init__(self) -> None:
+        if not (abs(self.latitude) <= 90 and abs(self.longitude) <= 180):
+            raise WrongParameters("Coordinates are a Latitude of -90 to 90 and a Longitude of -180 to 180")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,5 +82,5 @@ def _read_coordinates(document: object) -> Coordinates | None:
         found = [document.get(key) for key in ("Latitude", "Longitude")]
         numbers = [x for x in found if isinstance(x, int | float) and not isinstance(x, bool)]
         if len(numbers) == 2:
-            return Coordinates(latitude=numbers[0], longitude=numbers[1])
+            return Coordinates(*numbers)
     raise WrongParameters("Coordinates are an object with the numbers Latitude and Longitude")

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrixhub.model.address import Address, address_document, read_address
-from matrixhub.model.coordinates import Coordinates
+from matrixhub.model.address import Address, Coordinates, address_document, read_address
 from matrixhub.model.errors import LimitViolated, MatrixHubError, VersionMismatch, WrongParameters
 from matrixhub.model.event import Event, check_envelope, envelope
 from matrixhub.model.floor_plan import IMAGE_BYTES_MAX, PlanPosition, media_type_of

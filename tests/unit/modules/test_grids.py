@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from matrixhub.model.address import Address
-from matrixhub.model.coordinates import Coordinates
+from matrixhub.model.address import Address, Coordinates
 from matrixhub.model.errors import LimitViolated, MatrixHubError, MissingParameters, WrongParameters
 from matrixhub.model.floor_plan import FloorPlan, PlanPosition
 from matrixhub.model.hours import Opening
