@@ -18,6 +18,9 @@ from matrixhub.store.sql import load_statements
 SITE_CHANNEL = "matrixhub_site"
 """Notified whenever slots or keys change, so that ingest loads them again."""
 
+SAVE_SLOTS = 10_000
+"""Slots saved by one statement."""
+
 _SQL = load_statements("sites.sql")
 
 
@@ -182,24 +185,21 @@ async def _save(connection: Any, site: Site) -> None:
     await connection.executemany(
         _SQL["save_zone"], [(z.id, z.building_id, z.level_id, z.name, z.category) for z in site.zones]
     )
-    await connection.executemany(
-        _SQL["save_slot"],
-        [
-            (
-                s.id,
-                s.property_id,
-                s.building_id,
-                s.zone_id,
-                s.devtype,
-                s.name,
-                s.hardware_id,
-                s.sub_type,
-                dict(s.parameters),
-                ordinal,
-            )
-            for ordinal, s in enumerate(site.slots)
-        ],
-    )
+    for start in range(0, len(site.slots), SAVE_SLOTS):
+        slots = site.slots[start : start + SAVE_SLOTS]
+        await connection.execute(
+            _SQL["save_slots"],
+            site.property.id,
+            [s.id for s in slots],
+            [s.building_id for s in slots],
+            [s.zone_id for s in slots],
+            [s.devtype for s in slots],
+            [s.name for s in slots],
+            [s.hardware_id for s in slots],
+            [s.sub_type for s in slots],
+            [dict(s.parameters) for s in slots],
+            list(range(start, start + len(slots))),
+        )
 
 
 async def _remove_others(connection: Any, site: Site) -> None:

@@ -57,9 +57,12 @@ insert into zones (id, building_id, level_id, name, category) values ($1, $2, $3
 on conflict (id) do update set building_id = excluded.building_id, level_id = excluded.level_id,
   name = excluded.name, category = excluded.category;
 
--- name: save_slot
+-- name: save_slots
 insert into slots (id, property_id, building_id, zone_id, devtype, name, hardware_id, sub_type, parameters, ordinal)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+select n.id, $1, n.building_id, n.zone_id, n.devtype, n.name, n.hardware_id, n.sub_type, n.parameters, n.ordinal
+from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::jsonb[], $10::int[])
+  as n (id, building_id, zone_id, devtype, name, hardware_id, sub_type, parameters, ordinal)
+order by n.id
 on conflict (id) do update set building_id = excluded.building_id, zone_id = excluded.zone_id,
   devtype = excluded.devtype, name = excluded.name, hardware_id = excluded.hardware_id,
   sub_type = excluded.sub_type, parameters = excluded.parameters, ordinal = excluded.ordinal,
