@@ -399,6 +399,16 @@ async def test_of_several_who_put_devices_into_one_slot_exactly_one_wins(world: 
     assert len(await past_devices(world.platform, world.property_id, slot_id=made.id)) == 1
 
 
+async def test_a_device_is_free_when_the_zone_of_its_slot_is_gone(world: World) -> None:
+    slot_id = await world.with_device("A1")
+    async with world.platform.database.connection() as connection:
+        await connection.execute("delete from zones where id = $1", world.zone())
+    (past,) = await past_devices(world.platform, world.property_id, slot_id=slot_id)
+    assert past.ended_at is not None
+    other = await world.show(next(slot.id for slot in world.site.slots if slot.zone_id != world.zone()))
+    await swap_device(world.platform, world.property_id, other.id, "A1", actor="fitter")
+
+
 # --- service ---
 
 

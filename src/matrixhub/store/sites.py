@@ -71,9 +71,7 @@ async def apply_site(database: Database, site: Site, *, remove: bool) -> SiteCha
                 site.property,
             )
         ):
-            with device_conflicts():
-                await _release_devices(connection, site, remove=remove)
-                await _save(connection, site)
+            await _save(connection, site, remove=remove)
             if remove:
                 await _remove_others(connection, site)
             await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)
@@ -164,18 +162,7 @@ async def _refuse_foreign_ids(connection: Any, site: Site) -> None:
         raise Conflict(f"{row['what']} {row['id']} belongs to property {row['property_id']} already")
 
 
-async def _release_devices(connection: Any, site: Site, *, remove: bool) -> None:
-    """Take devices out of slots that get another one, or go, so that they may stand in another slot at once."""
-    await connection.execute(
-        _SQL["release_devices"],
-        site.property.id,
-        [slot.id for slot in site.slots],
-        [slot.hardware_id for slot in site.slots],
-        remove,
-    )
-
-
-async def _save(connection: Any, site: Site) -> None:
+async def _save(connection: Any, site: Site, *, remove: bool) -> None:
     await connection.execute(_SQL["save_organisation"], site.organisation.id, site.organisation.name)
     await connection.execute(_SQL["save_property"], site.property.id, site.property.organisation_id, site.property.name)
     await connection.executemany(
@@ -184,6 +171,19 @@ async def _save(connection: Any, site: Site) -> None:
     await connection.executemany(_SQL["save_level"], [(x.id, x.building_id, x.name) for x in site.levels])
     await connection.executemany(
         _SQL["save_zone"], [(z.id, z.building_id, z.level_id, z.name, z.category) for z in site.zones]
+    )
+    with device_conflicts():
+        await _save_slots(connection, site, remove=remove)
+
+
+async def _save_slots(connection: Any, site: Site, *, remove: bool) -> None:
+    # Devices leave slots that get another one, or go, first: so they may stand in another slot at once.
+    await connection.execute(
+        _SQL["release_devices"],
+        site.property.id,
+        [s.id for s in site.slots],
+        [s.hardware_id for s in site.slots],
+        remove,
     )
     for start in range(0, len(site.slots), SAVE_SLOTS):
         slots = site.slots[start : start + SAVE_SLOTS]
