@@ -206,6 +206,7 @@ async def test_what_is_changed_is_changed_and_the_rest_stays(world: World) -> No
         connection="BLE",
         updated_at=AT + timedelta(seconds=60),
         updated_by="fitter",
+        version=2,
     )
     assert await world.show(made.id) == changed
 
@@ -240,7 +241,7 @@ async def test_changes_of_different_fields_at_one_time_both_survive(world: World
     )
     found = await world.show(made.id)
     assert (found.slot.name, found.firmware, found.slot.hardware_id) == ("New", "9", "7AD01C93E2")
-    assert (found.slot.parameters, found.unhealthy_after_s) == ({"A": 1, "B": 2}, 60)
+    assert (found.slot.parameters, found.unhealthy_after_s, found.version) == ({"A": 1, "B": 2}, 60, 7)
 
 
 async def test_a_slot_that_was_removed_is_gone_and_its_history_is_not(world: World) -> None:
@@ -526,7 +527,9 @@ async def test_a_site_file_that_is_applied_again_leaves_what_people_did(world: W
     after = await world.show(slot_id)
     assert after.slot == replace(before.slot, name="By file")
     assert after.updated_by == "site file"
-    assert after == replace(before, slot=after.slot, updated_at=after.updated_at, updated_by="site file")
+    assert after == replace(
+        before, slot=after.slot, updated_at=after.updated_at, updated_by="site file", version=before.version + 1
+    )
     assert await world.show(extra.id) == extra
     assert (await world.show(world.slot(1))).updated_at < after.updated_at
 

@@ -66,14 +66,14 @@ order by n.id
 on conflict (id) do update set building_id = excluded.building_id, zone_id = excluded.zone_id,
   devtype = excluded.devtype, name = excluded.name, hardware_id = excluded.hardware_id,
   sub_type = excluded.sub_type, parameters = excluded.parameters, ordinal = excluded.ordinal,
-  updated_at = excluded.updated_at, updated_by = excluded.updated_by
+  updated_at = excluded.updated_at, updated_by = excluded.updated_by, version = slots.version + 1
 where slots.property_id = excluded.property_id and (slots.building_id, slots.zone_id, slots.devtype, slots.name,
   slots.hardware_id, slots.sub_type, slots.parameters, slots.ordinal) is distinct from (excluded.building_id,
   excluded.zone_id, excluded.devtype, excluded.name, excluded.hardware_id, excluded.sub_type, excluded.parameters,
   excluded.ordinal);
 
 -- name: release_devices
-update slots s set hardware_id = '', updated_at = default, updated_by = default
+update slots s set hardware_id = '', updated_at = default, updated_by = default, version = s.version + 1
 from slots b left join unnest($2::text[], $3::text[]) as n (id, hardware_id) on n.id = b.id
 where b.property_id = $1 and s.id = b.id and s.hardware_id <> ''
   and (n.hardware_id <> s.hardware_id or (n.id is null and $4));

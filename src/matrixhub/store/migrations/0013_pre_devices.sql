@@ -19,7 +19,8 @@ alter table slots
   add column created_at timestamptz not null default now(),
   add column created_by text not null default 'site file',
   add column updated_at timestamptz not null default now(),
-  add column updated_by text not null default 'site file';
+  add column updated_by text not null default 'site file',
+  add column version bigint not null default 1;
 
 -- A device stands in one slot. Where a site file has said otherwise until now, the first of its slots keeps it.
 update slots s set hardware_id = ''
