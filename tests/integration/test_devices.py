@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
+from matrixhub.model.devices import Json
 from matrixhub.model.errors import (
     Conflict,
     MatrixHubError,
@@ -52,7 +53,6 @@ from matrixhub.store import Database, open_database
 from matrixhub.store.devices import save_sightings
 from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sites import SITE_CHANNEL, all_slots, apply_site, read_site
-from matrixhub.store.sql import load_statements
 from matrixhub.testing.fakes import FakeClock
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -418,7 +418,7 @@ async def test_a_slot_goes_into_service_with_device_and_parameters_and_out_again
     slot_id = await world.with_device("A1", "SMARTCLEAN#BIN")
     with pytest.raises(MissingParameters, match="MAX, OFFSET"):
         await commission_slot(platform, property_id, slot_id, actor="fitter")
-    params = {"DeviceParams": {"MAX": 110, "OFFSET": 5}}
+    params: Mapping[str, Json] = {"DeviceParams": {"MAX": 110, "OFFSET": 5}}
     await update_slot(platform, property_id, slot_id, params=params, actor="fitter")
     await world.clock.advance(5)
     found = await commission_slot(platform, property_id, slot_id, actor="fitter")
@@ -586,9 +586,3 @@ async def test_ingest_hears_of_every_change(world: World) -> None:
             await heard.get()
     stop.set()
     await listening
-
-
-async def test_every_statement_is_valid_in_the_schema(database: Database) -> None:
-    async with database.connection() as connection:
-        for name, statement in load_statements("devices.sql").items():
-            assert await connection.prepare(statement), name
