@@ -9,9 +9,12 @@ from typing import Any
 
 import asyncpg
 
-from matrixhub.model.errors import Conflict, NotFound
+from matrixhub.model.errors import Conflict, NameTaken, NotFound
 from matrixhub.model.ids import PropertyId
+from matrixhub.model.place import level_word
+from matrixhub.model.place_events import LevelMark, PlaceMarks, ZoneMark, marks_of, place_events
 from matrixhub.model.site import Building, Level, Organisation, Property, Site, SiteChange, Slot, Zone
+from matrixhub.store.events import record_events
 from matrixhub.store.pool import Database
 from matrixhub.store.sql import load_statements
 
@@ -53,7 +56,9 @@ async def apply_site(database: Database, site: Site, *, remove: bool) -> SiteCha
     """Make the property what the site says; what it no longer names is kept unless `remove`.
 
     Of a slot, what the site leaves empty of its device and parameters stays. Applying the same site again changes
-    nothing. Raises: Conflict if an id belongs to another property, or a device to two slots; StoreError.
+    nothing. What happens to levels and zones makes the events that the same acts of people make.
+    Raises: Conflict if an id belongs to another property, or a device to two slots; NameTaken if two places of the same
+    parent would have one name; StoreError.
     """
     property_id = site.property.id
     async with database.transaction() as connection:
@@ -71,10 +76,16 @@ async def apply_site(database: Database, site: Site, *, remove: bool) -> SiteCha
                 site.property,
             )
         ):
+            marks = await _marks(connection, property_id)
+            await connection.execute(_SQL["defer_names"])
             await _save(connection, site, remove=remove)
             if remove:
                 await _remove_others(connection, site)
+            await _check_names(connection)
             await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)
+            now = await connection.fetchval(_SQL["now"])
+            after = await _marks(connection, property_id)
+            await record_events(connection, place_events(property_id, marks, after, happened_at=int(now.timestamp())))
     return change
 
 
@@ -149,6 +160,21 @@ async def _read_site(connection: Any, property_id: PropertyId) -> Site | None:
     )
 
 
+async def _marks(connection: Any, property_id: PropertyId) -> PlaceMarks:
+    """What the events tell of the levels and zones there are. Nobody else changes them: see `share_places`."""
+    return marks_of(
+        [LevelMark(**dict(row)) for row in await connection.fetch(_SQL["level_marks"], property_id)],
+        [ZoneMark(**dict(row)) for row in await connection.fetch(_SQL["zone_marks"], property_id)],
+    )
+
+
+async def _check_names(connection: Any) -> None:
+    try:
+        await connection.execute(_SQL["check_names"])
+    except asyncpg.UniqueViolationError as error:
+        raise NameTaken(f"two places have one name: {error.detail}") from error
+
+
 async def _refuse_foreign_ids(connection: Any, site: Site) -> None:
     row = await connection.fetchrow(
         _SQL["foreign_ids"],
@@ -168,7 +194,9 @@ async def _save(connection: Any, site: Site, *, remove: bool) -> None:
     await connection.executemany(
         _SQL["save_building"], [(b.id, b.property_id, b.name, b.time_zone) for b in site.buildings]
     )
-    await connection.executemany(_SQL["save_level"], [(x.id, x.building_id, x.name) for x in site.levels])
+    await connection.executemany(
+        _SQL["save_level"], [(x.id, x.building_id, x.name, level_word(x.name)) for x in site.levels]
+    )
     await connection.executemany(
         _SQL["save_zone"], [(z.id, z.building_id, z.level_id, z.name, z.category) for z in site.zones]
     )
