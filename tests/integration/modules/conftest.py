@@ -51,7 +51,7 @@ async def world(modules_database: Database) -> World:
     """A property without seats, shifts, timers and events."""
     async with modules_database.connection() as connection:
         await connection.execute(f"truncate {TABLES} cascade")
-    site = make_site(3)
+    site = make_site(16)
     await apply_site(modules_database, site, remove=False)
     clock = FakeClock()
     return World(
