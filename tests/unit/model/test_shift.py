@@ -119,7 +119,7 @@ def test_a_shift_that_is_over_is_not_started_any_more() -> None:
     assert (found.status, found.started_at, found.clock_in) == ("STARTED", SHIFT.ends_at - timedelta(seconds=1), place)
     for act in ("start", "start_admin"):
         with pytest.raises(WrongState, match="over"):
-            started(late, act, SHIFT.ends_at, None)  # type: ignore[arg-type]
+            started(late, act, SHIFT.ends_at, None)
 
 
 @pytest.mark.parametrize(
