@@ -64,9 +64,9 @@ class Shifts(RuleBasedStateMachine):
         Shifts.run(self._fresh())
 
     async def _fresh(self) -> None:
+        await apply_site(self.world.database, self.world.site, remove=False)
         for table in ("timers", "events", "shifts", "seats"):
             await self.world.rows(f"delete from {table}")
-        await apply_site(self.world.database, self.world.site, remove=False)
         self.seats = [await self.world.seat(name) for name in ("Ann Lee", "Bob Tan")]
 
     @rule(

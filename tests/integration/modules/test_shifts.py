@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.integration.modules.rig import World
 
-from matrixhub.model.coordinates import Coordinates
+from matrixhub.model.address import Coordinates
 from matrixhub.model.errors import (
     LimitViolated,
     MissingParameters,
@@ -478,7 +478,7 @@ async def test_a_shift_ends_early_only_where_that_is_allowed_or_by_an_administra
     await end_shift(world.platform, world.property_id, seat, ids[1], actor="ann")
 
 
-@pytest.mark.parametrize("place", ["address", "nothing"])
+@pytest.mark.parametrize("place", ["buildings", "properties", "nothing"])
 async def test_who_clocks_in_must_be_near_the_building_where_it_says_where_it_is(world: World, place: str) -> None:
     seat = await world.seat()
     shift_id = await world.shift(seat)
@@ -492,9 +492,8 @@ async def test_who_clocks_in_must_be_near_the_building_where_it_says_where_it_is
     if place == "nothing":
         assert (await start(None)).clock_in is None
         return
-    # The address is a column of Grids.
-    await world.rows("alter table buildings add column if not exists address jsonb")
-    await world.rows("update buildings set address = $1", {"Coordinates": {"Latitude": 1.3, "Longitude": 103.8}})
+    await world.rows(f"update {place} set address = $1", {"Coordinates": {"Latitude": 1.3, "Longitude": 103.8}})
+    await world.rows("update buildings set is_property_address = $1", place == "properties")
     with pytest.raises(WrongParameters, match="1012 m from the building"):
         await start(far)
     with pytest.raises(MissingParameters):
@@ -505,7 +504,6 @@ async def test_who_clocks_in_must_be_near_the_building_where_it_says_where_it_is
 async def test_an_administrator_clocks_a_seat_in_from_anywhere(world: World) -> None:
     seat = await world.seat()
     shift_id = await world.shift(seat)
-    await world.rows("alter table buildings add column if not exists address jsonb")
     await world.rows("update buildings set address = $1", {"Coordinates": {"Latitude": 1.3, "Longitude": 103.8}})
     assert (await start_shift(world.platform, world.property_id, seat, shift_id, admin=True, actor="boss")).started_at
 

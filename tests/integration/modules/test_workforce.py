@@ -24,7 +24,7 @@ from matrixhub.model.seat import Seat, seat_record
 from matrixhub.model.shift_definition import ShiftDefinition
 from matrixhub.modules.workforce import availability, definitions, seats, settings, timesheets
 from matrixhub.modules.workforce.attendance import end_shift, mark_absent, start_shift
-from matrixhub.store.availability import seats_available
+from matrixhub.store.availability import seats_available, zones_available
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -128,6 +128,9 @@ async def test_available_for_a_zone_are_active_seats_that_work_there_at_that_tim
     async with world.database.connection() as connection:
         with pytest.raises(NotFound):
             await seats_available(connection, ANOTHER, world.building_id, zones[0], sunday_nine)
+    async with world.database.connection() as connection:
+        found = await zones_available(connection, world.property_id, world.building_id, zones[:2], sunday_nine)
+    assert found == {everywhere: frozenset(), here: {zones[0]}, there: {zones[1]}}
     # Whose only zone is removed does not work everywhere from then on.
     await world.rows("delete from zones where id = $1", zones[0])
     assert await available(zones[1]) == [everywhere, there]

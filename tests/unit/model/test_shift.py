@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrixhub.model.coordinates import Coordinates, distance_m
+from matrixhub.model.address import Coordinates
+from matrixhub.model.distance import distance_m
 from matrixhub.model.errors import WrongParameters, WrongState
 from matrixhub.model.event import CATALOGUE, check_envelope, envelope
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, TaskId, ZoneId

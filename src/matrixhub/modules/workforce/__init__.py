@@ -1,1 +1,1 @@
-"""Workforce: seats and what they work; shifts, availability, timesheets, settings."""
+"""Workforce: seats, shifts, availability, incidents and tasks, and what becomes of them as time passes."""
