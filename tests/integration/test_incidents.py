@@ -12,8 +12,21 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
+from tests.integration.floor import (
+    BUILDING,
+    LOBBY,
+    OTHER_PROPERTY,
+    OTHER_ZONE,
+    PROPERTY,
+    ZONE,
+    Floor,
+    at,
+    draft,
+    in_haste,
+)
 
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
@@ -33,6 +46,7 @@ from matrixhub.modules.workforce import comments, escalation, incidents, tasks, 
 from matrixhub.modules.workforce.assignment import to_seat
 from matrixhub.modules.workforce.drafts import parse_incident
 from matrixhub.modules.workforce.incidents import IncidentChange
+from matrixhub.modules.workforce.overdue import HANDLERS
 from matrixhub.modules.workforce.records import incident_record, task_record
 from matrixhub.modules.workforce.sensors import draft_for_sensor
 from matrixhub.observe import ignore
@@ -41,17 +55,6 @@ from matrixhub.store.escalation import unsent_notices
 from matrixhub.store.pool import migrate
 from matrixhub.store.work_orders import Wanted
 from matrixhub.testing.fakes import FakeClock
-from tests.integration.floor import (
-    BUILDING,
-    LOBBY,
-    OTHER_PROPERTY,
-    OTHER_ZONE,
-    PROPERTY,
-    ZONE,
-    Floor,
-    at,
-    draft,
-)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -68,8 +71,10 @@ def data() -> Iterator[Path]:
 async def database(data: Path) -> AsyncIterator[Database]:
     with DataDirectory.open(data) as directory:
         async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
+            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as fresh:
+                await migrate(fresh, ignore)
+                await in_haste(fresh)
             async with open_database(engines.endpoints.postgres_dsn, connections_max=8) as found:
-                await migrate(found, ignore)
                 yield found
 
 
@@ -124,8 +129,6 @@ async def test_a_spill_reading_makes_the_event_of_the_contract_field_by_field(fl
 
 
 def contract_example() -> dict[str, Any]:
-    import msgspec
-
     page = (Path(__file__).parents[2] / "docs" / "contract" / "event-bus.md").read_text(encoding="utf-8")
     line = next(line for line in page.splitlines() if line.startswith('[{"ID"'))
     (example,) = msgspec.json.decode(line)
@@ -205,9 +208,7 @@ async def test_a_draft_that_does_not_fit_is_refused_with_its_whole_batch(
     floor: Floor, changes: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        await incidents.create_incidents(
-            floor.platform, PROPERTY, BUILDING, [draft(), draft(**changes)], actor="guard"
-        )
+        await incidents.create_incidents(floor.platform, PROPERTY, BUILDING, [draft(), draft(**changes)], actor="guard")
     assert [await floor.count(table) for table in ("work_orders", "events", "timers", "work_order_history")] == [0] * 4
 
 
@@ -228,10 +229,13 @@ async def test_another_property_reaches_nothing(floor: Floor) -> None:
 
 
 async def test_what_is_rolled_back_leaves_nothing(floor: Floor) -> None:
-    with pytest.raises(RuntimeError):
+    async def broken() -> None:
         async with floor.platform.work(PROPERTY, "guard") as work:
-            await incidents.add_incidents(work, BUILDING, [draft(assignee=None)])
+            await incidents.add_incidents(work, BUILDING, [draft()])
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await broken()
     assert [await floor.count(table) for table in ("work_orders", "events", "timers", "work_order_history")] == [0] * 4
 
 
@@ -500,8 +504,6 @@ async def test_after_an_outage_everything_overdue_happens_at_once_in_order(floor
 
 
 async def test_two_schedulers_at_once_fire_a_timer_once(floor: Floor) -> None:
-    from matrixhub.modules.workforce.overdue import HANDLERS
-
     made = await report(floor, priority="H")
     await floor.clock.advance(1800)
 
@@ -537,9 +539,7 @@ POLICY: dict[str, Any] = {
         {"Level": "L0", "Action": "NOTIFY", "Recipients": [ASSIGNEE], "TimeAfter": 0},
         {"Level": "L2", "Action": "NOTIFY", "Recipients": [{**MAIL, "NotifyForIncidents": ["WD"]}], "TimeAfter": 700},
     ],
-    "DueTimeThresholdSettings": [
-        {"Level": "L1", "Action": "NOTIFY", "Recipients": [ASSIGNEE, MAIL], "TimeAfter": 300}
-    ],
+    "DueTimeThresholdSettings": [{"Level": "L1", "Action": "NOTIFY", "Recipients": [ASSIGNEE, MAIL], "TimeAfter": 300}],
 }
 
 
@@ -719,9 +719,7 @@ async def test_task_groups_are_refused_or_removed(floor: Floor) -> None:
 async def test_an_adhoc_task_begins_at_once_and_needs_a_shift_that_has_started(floor: Floor) -> None:
     worker = await floor.worker()
     ends_at = floor.now + timedelta(minutes=5)
-    made = await tasks.start_adhoc_task(
-        floor.platform, PROPERTY, worker.shift_id, ZONE, ends_at, by="Ann", actor="ann"
-    )
+    made = await tasks.start_adhoc_task(floor.platform, PROPERTY, worker.shift_id, ZONE, ends_at, by="Ann", actor="ann")
     assert (made.status, made.started_at, made.raised_by) == ("STARTED", floor.now, "Ann")
     await act(floor, "complete", made)
     assert await floor.event_names() == ["TASK_STARTED", "TASK_COMPLETED"]
