@@ -1,1 +1,1 @@
-"""Workforce: seats, shifts, incidents and tasks."""
+"""Workforce: seats, shifts, availability, incidents and tasks, and what becomes of them as time passes."""
