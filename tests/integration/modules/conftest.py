@@ -51,8 +51,10 @@ async def world(modules_database: Database) -> World:
     """A property without seats, shifts, timers and events."""
     async with modules_database.connection() as connection:
         await connection.execute(f"truncate {TABLES} cascade")
-    site = make_site(3)
+    site = make_site(16)
     await apply_site(modules_database, site, remove=False)
+    async with modules_database.connection() as connection:
+        await connection.execute("delete from events")  # those of the places just made
     clock = FakeClock()
     return World(
         database=modules_database,

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from matrixhub.model.coordinates import Coordinates, distance_m
+from matrixhub.model.address import Coordinates
+from matrixhub.model.distance import distance_m
 from matrixhub.model.errors import MissingParameters, WrongParameters, WrongState
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, ZoneId
 from matrixhub.model.shift import Shift, ShiftAct, acted, break_ended, break_started, ended, shift_event, started
