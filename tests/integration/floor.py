@@ -72,13 +72,13 @@ class Floor:
 
     async def reset(self) -> None:
         """A site without people and work."""
-        async with self.database.connection() as connection:
-            await connection.execute("; ".join(f"delete from {table}" for table in EMPTIED))
-            await connection.execute("alter sequence work_order_numbers restart")
         await apply_site(
             self.database, site(PROPERTY, BUILDING, {ZONE: "Washroom L2 Male", LOBBY: "Lobby"}), remove=False
         )
         await apply_site(self.database, site(OTHER_PROPERTY, OTHER_BUILDING, {OTHER_ZONE: "Z"}), remove=False)
+        async with self.database.connection() as connection:
+            await connection.execute("; ".join(f"delete from {table}" for table in EMPTIED))
+            await connection.execute("alter sequence work_order_numbers restart")
 
     async def seat(self, *, active: bool = True, property_id: PropertyId = PROPERTY) -> SeatId:
         number = next(self.numbers)

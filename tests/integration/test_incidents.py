@@ -42,7 +42,7 @@ from matrixhub.model.event import check_envelope
 from matrixhub.model.ids import SeatId, ShiftId, SlotId, TaskId, ZoneId
 from matrixhub.model.site import Slot, Zone
 from matrixhub.model.work_order import Assignee, TaskItem, WorkOrder
-from matrixhub.modules.workforce import comments, escalation, incidents, tasks, work_orders, work_queries
+from matrixhub.modules.workforce import comments, escalation, incidents, planning, tasks, work_orders, work_queries
 from matrixhub.modules.workforce.assignment import to_seat
 from matrixhub.modules.workforce.drafts import parse_incident
 from matrixhub.modules.workforce.incidents import IncidentChange
@@ -773,3 +773,43 @@ async def test_a_question_that_is_too_large_or_no_question_is_refused(floor: Flo
             await work_queries.page_work(floor.platform, PROPERTY, Wanted(), key=key)
     with pytest.raises(QueryTooLong):
         await work_queries.last_tasks(floor.platform, PROPERTY, limit=101)
+
+
+async def test_tasks_are_published_and_removed_with_their_shift(floor: Floor) -> None:
+    seat = await floor.seat()
+    kept, gone = [await floor.shift(seat, status="UNPUBLISHED") for _ in range(2)]
+    for shift in (kept, gone):
+        await tasks.add_tasks(floor.platform, PROPERTY, seat, shift, [planned(floor)], actor="boss")
+    await planning.publish_shifts(floor.platform, PROPERTY, BUILDING, [kept], actor="boss")
+    await planning.delete_shifts(floor.platform, PROPERTY, [(seat, gone)], actor="boss")
+    ((found,), (timer,)) = (
+        await work_queries.list_work(
+            floor.platform, PROPERTY, Wanted(since=floor.now, until=floor.now + timedelta(days=1))
+        ),
+        [name for name in await floor.timers() if name not in (kept, gone)],
+    )
+    assert (found.status, found.id) == ("PUBLISHED", timer)
+
+
+async def test_sensors_incidents_go_to_who_is_available_where_the_building_wants_that(floor: Floor) -> None:
+    on_duty, available = await floor.worker(), await floor.seat()
+    async with floor.database.connection() as connection:
+        await connection.execute(
+            "insert into workforce_settings (building_id, property_id, schedule) values ($1, $2, $3)",
+            BUILDING,
+            PROPERTY,
+            {"BUILDING_AVAILBILITY": "1"},
+        )
+        # 08:05 of a Sunday in Singapore
+        await connection.execute(
+            "insert into availabilities (property_id, seat_id, day_of_week, slots) values ($1, $2, 0, $3)",
+            PROPERTY,
+            available,
+            [{"start_s": 8 * 3600, "end_s": 17 * 3600, "name": "day"}],
+        )
+    spill = await report(floor, auto_assigned=True, source_slots=(SlotId("s"),), raised_by="WD")
+    person = await report(floor, auto_assigned=True)
+    assert (spill.assignee, person.assignee) == (to_seat(available), on_duty)
+    await floor.clock.advance(9 * 3600)
+    late = await report(floor, auto_assigned=True, event_source="Sensors")
+    assert late.assignee is None
