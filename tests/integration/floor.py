@@ -34,6 +34,8 @@ EMPTIED = (
     "seats",
     "workforce_settings",
     "timers",
+    "custom_tasks",
+    "task_groups",
     "events",
 )
 """Emptied between tests. Deleting few rows is far quicker than truncating."""

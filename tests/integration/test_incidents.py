@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -33,6 +35,7 @@ from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.errors import (
     LimitViolated,
     MissingParameters,
+    NameTaken,
     NotFound,
     QueryTooLong,
     WrongParameters,
@@ -41,8 +44,18 @@ from matrixhub.model.errors import (
 from matrixhub.model.event import check_envelope
 from matrixhub.model.ids import SeatId, ShiftId, SlotId, TaskId, ZoneId
 from matrixhub.model.site import Slot, Zone
+from matrixhub.model.task_catalogue import CustomTask, TaskGroup
 from matrixhub.model.work_order import Assignee, TaskItem, WorkOrder
-from matrixhub.modules.workforce import comments, escalation, incidents, planning, tasks, work_orders, work_queries
+from matrixhub.modules.workforce import (
+    comments,
+    escalation,
+    incidents,
+    planning,
+    task_catalogue,
+    tasks,
+    work_orders,
+    work_queries,
+)
 from matrixhub.modules.workforce.assignment import to_seat
 from matrixhub.modules.workforce.drafts import parse_incident
 from matrixhub.modules.workforce.incidents import IncidentChange
@@ -813,3 +826,58 @@ async def test_sensors_incidents_go_to_who_is_available_where_the_building_wants
     await floor.clock.advance(9 * 3600)
     late = await report(floor, auto_assigned=True, event_source="Sensors")
     assert late.assignee is None
+
+
+async def test_a_subscriber_infers_from_events_alone_when_a_zone_was_last_cleaned(floor: Floor) -> None:
+    worker = await floor.worker()
+    wanted = [planned(floor), planned(floor), planned(floor, zone_id=LOBBY)]
+    made = await tasks.add_tasks(floor.platform, PROPERTY, worker.seat_id, worker.shift_id, wanted, actor="boss")
+    for order in made:
+        await act(floor, "start", order)
+        await floor.clock.advance(60)
+        if order.zone_id == ZONE:
+            await act(floor, "complete", order)
+    await report(floor)
+    example = Path(__file__).parents[2] / "examples" / "last_clean.py"
+    spec = importlib.util.spec_from_file_location("last_clean", example)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    found = module.last_clean_times(await floor.events())
+    assert {zone: (known.last_clean_at, known.under_way_since) for zone, known in found.items()} == {
+        ZONE: (1710029109 + 120, None),
+        LOBBY: (None, 1710029109 + 120),
+    }
+
+
+# --- the catalogue ---
+
+
+async def test_the_catalogue_keeps_its_quotas_also_when_asked_at_once(floor: Floor) -> None:
+    async def add(number: int, *categories: str) -> TaskGroup:
+        group = TaskGroup(name=f"g{number}", tasks=("Mop",), zone_categories=categories)
+        return await task_catalogue.add_task_group(floor.platform, PROPERTY, group, actor="boss")
+
+    first = await add(0)
+    outcomes = await asyncio.gather(*(add(number, "LABS") for number in range(1, 24)), return_exceptions=True)
+    assert Counter(map(type, outcomes)) == {TaskGroup: 19, LimitViolated: 4}
+    with pytest.raises(NameTaken):
+        await add(0, "ROOMS")
+    assert len(await task_catalogue.list_task_groups(floor.platform, PROPERTY, "LABS")) == 20
+    assert await task_catalogue.list_task_groups(floor.platform, PROPERTY, "ROOMS") == [first]
+    await task_catalogue.remove_task_group(floor.platform, PROPERTY, first.id, actor="boss")
+    await add(30, "LABS")
+    with pytest.raises(NotFound):
+        await task_catalogue.remove_task_group(floor.platform, PROPERTY, first.id, actor="boss")
+
+    mop = CustomTask(name="Mop twice", skills=("mopping",), minutes=10)
+    made = await task_catalogue.add_custom_task(floor.platform, PROPERTY, mop, actor="boss")
+    assert await task_catalogue.list_custom_tasks(floor.platform, PROPERTY) == [made]
+    with pytest.raises(NameTaken):
+        await task_catalogue.add_custom_task(floor.platform, PROPERTY, mop, actor="boss")
+    with pytest.raises(NotFound):
+        await task_catalogue.remove_custom_task(floor.platform, OTHER_PROPERTY, made.id, actor="boss")
+    await task_catalogue.remove_custom_task(floor.platform, PROPERTY, made.id, actor="boss")
+    assert await task_catalogue.list_custom_tasks(floor.platform, PROPERTY) == []
