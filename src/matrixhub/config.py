@@ -113,6 +113,15 @@ class Deliveries(Frozen, frozen=True):
     dangerously_allow_plain_http: bool
 
 
+class EventSettings(Frozen, frozen=True):
+    """The event log, and what applications may publish."""
+
+    log_retention_s: float
+    publish_per_minute: int
+    publish_burst: int
+    publish_per_day: int
+
+
 class Secrets(Frozen, frozen=True):
     """What encrypts secrets at rest."""
 
@@ -141,6 +150,7 @@ class Settings(Frozen, frozen=True):
     http: Http
     ingest: Ingest
     deliveries: Deliveries
+    events: EventSettings
     secrets: Secrets
     log: Log
     stop: Stop
@@ -289,6 +299,10 @@ def _check(settings: Settings) -> None:
         "deliveries.lease_s": settings.deliveries.lease_s,
         "deliveries.buffer_bytes_max": settings.deliveries.buffer_bytes_max,
         "deliveries.read_bytes_max": settings.deliveries.read_bytes_max,
+        "events.log_retention_s": settings.events.log_retention_s,
+        "events.publish_per_minute": settings.events.publish_per_minute,
+        "events.publish_burst": settings.events.publish_burst,
+        "events.publish_per_day": settings.events.publish_per_day,
         "engines.postgres.connections_max": settings.engines.postgres.connections_max,
         "streams.replicas": settings.streams.replicas,
     }

@@ -407,6 +407,7 @@ async def _add_bookkeeping(
             pending_s=settings.streams.retention_pending_s,
             attempts_s=settings.deliveries.attempts_retention_s,
             parked_s=settings.deliveries.parked_retention_s,
+            events_s=settings.events.log_retention_s,
         ),
         bus,
         books,
