@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from matrixhub import __version__
-from matrixhub.bus import NatsBus, StreamSettings, open_bus
+from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.relay import Relay
-from matrixhub.bus.subjects import EVENTS_STREAM, EVENTS_SUBJECTS
 from matrixhub.config import Settings, listen_address, policy_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
@@ -26,6 +25,7 @@ from matrixhub.deliveries.retention import Retention, RetentionSettings
 from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
 from matrixhub.ingest import Acceptor, IngestApp, Registry
 from matrixhub.ingest.normalise import TimeRules
+from matrixhub.ingest.sightings import Sightings
 from matrixhub.ingest.window import Window
 from matrixhub.ingest.writer import Writer
 from matrixhub.lifecycle import SystemClock, until_stopped
@@ -33,11 +33,16 @@ from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.model.policy import BatchLimits
+from matrixhub.model.subscription import Source
+from matrixhub.modules.scheduler import Fire, Scheduler
+from matrixhub.modules.work import Platform
+from matrixhub.modules.workforce import attendance, planning
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
-from matrixhub.ports import Sender
+from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
-from matrixhub.store.duty import AUDIT_DUTY, RELAY_DUTY, RETENTION_DUTY, PostgresDuty
+from matrixhub.store.devices import save_sightings
+from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, PostgresDuty
 from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
 from matrixhub.store.keys import digest, keep_local_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
@@ -47,15 +52,22 @@ from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
+from matrixhub.store.timers import TIMER_CHANNEL
 from matrixhub.store.tokens import PostgresTokens
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer
 
-Role = Literal["ingest", "deliveries", "relay", "api"]
-ROLES: tuple[Role, ...] = ("ingest", "deliveries", "relay", "api")
+Role = Literal["ingest", "deliveries", "relay", "scheduler", "api"]
+ROLES: tuple[Role, ...] = ("ingest", "deliveries", "relay", "scheduler", "api")
+
+TIMER_HANDLERS: Mapping[str, Fire] = {**planning.HANDLERS, **attendance.HANDLERS}
+"""What timers do, by kind: every module that sets timers adds its own."""
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
+
+PARTITIONS_WITH: Source = "sensors"
+"""The stream whose retention also keeps the partitions, which are of all subscriptions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,7 +199,7 @@ def allowed_to_all(settings: Settings) -> Allowance:
 
 
 def stream_settings(settings: Settings) -> StreamSettings:
-    """How the stream of readings is kept."""
+    """How each of the streams is kept."""
     return StreamSettings(
         replicas=settings.streams.replicas,
         size_bytes_max=settings.streams.size_bytes_max,
@@ -231,7 +243,8 @@ async def _run_roles(
         await migrate(database, observe)
         if local_key:
             await keep_local_key(database, local_key)
-        bus = await resources.enter_async_context(open_bus(endpoints.nats_url, stream_settings(settings), observe))
+        buses = await resources.enter_async_context(open_buses(endpoints.nats_url, stream_settings(settings), observe))
+        bus = buses["sensors"]
         checks: dict[str, Callable[[], Awaitable[bool]]] = {
             "postgres": partial(_answers, database),
             "nats": partial(_connected, bus, engines),
@@ -246,26 +259,19 @@ async def _run_roles(
         if "deliveries" in roles:
             leases = PostgresLeases(database, codec, observe)
             resources.push_async_callback(leases.close)
-            worker = await _add_deliveries(settings, worker_id, database, leases, bus, sender, observe, stages)
+            worker = await _add_deliveries(settings, worker_id, database, leases, buses, sender, observe, stages)
             checks["deliveries"] = _as_check(worker.healthy)
-            _add_notices(settings, database, codec, bus, sender, observe, stages)
+            _add_notices(settings, database, codec, buses, sender, observe, stages)
         if "relay" in roles:
-            events_bus = await resources.enter_async_context(
-                open_bus(
-                    endpoints.nats_url,
-                    stream_settings(settings),
-                    observe,
-                    stream=EVENTS_STREAM,
-                    subjects=EVENTS_SUBJECTS,
-                )
-            )
-            checks["relay"] = _as_check(_add_relay(database, events_bus, observe, stages).healthy)
+            checks["relay"] = _as_check(_add_relay(database, buses["events"], observe, stages).healthy)
+        if "scheduler" in roles:
+            checks["scheduler"] = _as_check(_add_scheduler(database, observe, stages).healthy)
         rest = None
         if "api" in roles:
             rest = RestHub(
                 database=database,
                 codec=codec,
-                bus=bus,
+                buses=buses,
                 sender=sender,
                 clock=SystemClock(),
                 limits=batch_limits(settings),
@@ -326,10 +332,16 @@ async def _add_ingest(
     )
     await registry.reload()
     window = Window(window_s=limits.dedup_window_s, keys_max=limits.dedup_readings_max)
-    writer = Writer(
-        bus, window.forget, items_max=limits.message_items_max, bytes_max=limits.message_bytes_max, origin=origin
-    )
     clock = SystemClock()
+    sightings = Sightings(registry.slot_of_number, partial(save_sightings, database), clock, observe)
+    writer = Writer(
+        bus,
+        window.forget,
+        items_max=limits.message_items_max,
+        bytes_max=limits.message_bytes_max,
+        origin=origin,
+        note=sightings.note,
+    )
     acceptor = Acceptor(
         registry,
         window,
@@ -344,7 +356,16 @@ async def _add_ingest(
     since_ms = clock.now_ms() - int(limits.dedup_window_s * 1000)
     await acceptor.rebuild_window(bus, since_ms=since_ms, keys_max=limits.dedup_readings_max)
     # Requests under way at a stop still wait for the writer, so it ends after the last of them.
-    stages.append(("ingest writer", lambda _stop: writer.run(http_done)))
+    written = asyncio.Event()
+
+    async def write(_stop: asyncio.Event) -> None:
+        try:
+            await writer.run(http_done)
+        finally:
+            written.set()
+
+    stages.append(("ingest writer", write))
+    stages.append(("ingest sightings", lambda _stop: sightings.run(written)))
     stages.append(("ingest registry", registry.run))
     stages.append(("hear sites", _listener(database, SITE_CHANNEL, lambda _: registry.changed(), observe)))
     if not alone:
@@ -358,25 +379,34 @@ async def _add_deliveries(
     worker_id: WorkerId,
     database: Database,
     leases: PostgresLeases,
-    bus: NatsBus,
+    buses: Buses,
     sender: Sender,
     observe: Observe,
     stages: list[Stage],
 ) -> Worker:
     """The role `deliveries`: a worker, and those who keep the books of what it does."""
-    recent = Recent()
-    worker = Worker(worker_id, _worker_settings(settings), bus, leases, sender, SystemClock(), observe, recent)
+    recent = {source: Recent() for source in buses}
+    worker = Worker(worker_id, _worker_settings(settings), buses, leases, sender, SystemClock(), observe, recent)
     stages.append(("deliveries", worker.run))
     stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
-    await _add_bookkeeping(settings, database, bus, recent, observe, stages)
+    await _add_bookkeeping(settings, database, buses, recent, observe, stages)
     return worker
+
+
+def _add_scheduler(database: Database, observe: Observe, stages: list[Stage]) -> Scheduler:
+    """The role `scheduler`: what is to happen at a time."""
+    platform = Platform(database=database, clock=SystemClock())
+    scheduler = Scheduler(platform, TIMER_HANDLERS, PostgresDuty(database.dsn, SCHEDULER_DUTY), observe)
+    stages.append((scheduler.name, scheduler.run))
+    stages.append(("hear timers", _listener(database, TIMER_CHANNEL, scheduler.changed, observe)))
+    return scheduler
 
 
 def _add_notices(
     settings: Settings,
     database: Database,
     codec: Codec,
-    bus: NatsBus,
+    buses: Buses,
     sender: Sender,
     observe: Observe,
     stages: list[Stage],
@@ -384,7 +414,7 @@ def _add_notices(
     """What tells a second channel how subscriptions fare."""
     notices = Notices(
         NoticeStore(database, codec),
-        bus,
+        buses,
         sender,
         SystemClock(),
         observe,
@@ -394,31 +424,33 @@ def _add_notices(
 
 
 async def _add_bookkeeping(
-    settings: Settings, database: Database, bus: NatsBus, recent: Recent, observe: Observe, stages: list[Stage]
+    settings: Settings,
+    database: Database,
+    buses: Buses,
+    recent: Mapping[Source, Recent],
+    observe: Observe,
+    stages: list[Stage],
 ) -> None:
-    """The balance and retention."""
+    """The balance and retention, stream by stream."""
     clock = SystemClock()
     books = PostgresBooks(database)
-    auditor = Auditor(HeardBus(bus, recent, clock), books, PostgresDuty(database.dsn, AUDIT_DUTY), clock, observe)
-    retention = Retention(
-        RetentionSettings(
-            # What repeats are recognised by is read back from the stream.
-            stream_s=max(settings.streams.retention_s, settings.ingest.dedup_window_s),
-            pending_s=settings.streams.retention_pending_s,
-            attempts_s=settings.deliveries.attempts_retention_s,
-            parked_s=settings.deliveries.parked_retention_s,
-            events_s=settings.events.log_retention_s,
-        ),
-        bus,
-        books,
-        PostgresPartitions(database),
-        PostgresDuty(database.dsn, RETENTION_DUTY),
-        clock,
-        observe,
+    kept = RetentionSettings(
+        # What repeats are recognised by is read back from the stream.
+        stream_s=max(settings.streams.retention_s, settings.ingest.dedup_window_s),
+        pending_s=settings.streams.retention_pending_s,
+        attempts_s=settings.deliveries.attempts_retention_s,
+        parked_s=settings.deliveries.parked_retention_s,
+        events_s=settings.events.log_retention_s,
     )
-    await retention.make_partitions()  # before the first attempt is recorded
-    stages.append((auditor.name, auditor.run))
-    stages.append((retention.name, retention.run))
+    for source, bus in buses.items():
+        audits = PostgresDuty(database.dsn, AUDIT_DUTIES[source])
+        auditor = Auditor(HeardBus(bus, recent[source], clock), books, audits, clock, observe, source)
+        partitions = PostgresPartitions(database) if source == PARTITIONS_WITH else None
+        retains = PostgresDuty(database.dsn, RETENTION_DUTIES[source])
+        retention = Retention(kept, bus, books, partitions, retains, clock, observe, source)
+        await retention.make_partitions()  # before the first attempt is recorded
+        stages.append((auditor.name, auditor.run))
+        stages.append((retention.name, retention.run))
 
 
 def _add_relay(database: Database, bus: NatsBus, observe: Observe, stages: list[Stage]) -> Relay:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from matrixhub.model.ids import BuildingId, PropertyId, subject_token
-from matrixhub.model.routing import ANY, expanded, fewest, narrowest
+from matrixhub.model.routing import ANY, WORDS, expanded, fewest, narrowest
 from matrixhub.model.subscription import Filter, Source
 
 SENSORS_STREAM = "SENSORS"
@@ -94,14 +94,19 @@ def _event_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], b
         for pattern in wanted.patterns
         for five in expanded(pattern)
     }
+    # Which words are `*` has few shapes, however many patterns there are: a subject is looked up once for each shape.
+    shapes = {tuple(word == ANY for word in five) for five in patterns}
 
     def matches(subject: str) -> bool:
         if not subject.startswith(prefix):
             return False
         words = subject[len(prefix) :].split(".")
-        return not patterns or any(
-            len(five) == len(words) and all(p in (ANY, w) for p, w in zip(five, words, strict=True))
-            for five in patterns
+        return not wanted.patterns or (
+            len(words) == WORDS
+            and any(
+                tuple(ANY if any_word else word for any_word, word in zip(shape, words, strict=True)) in patterns
+                for shape in shapes
+            )
         )
 
     return matches

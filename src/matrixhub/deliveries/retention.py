@@ -17,7 +17,7 @@ from matrixhub.deliveries.balance import want_from
 from matrixhub.deliveries.pending import Want, count_wanted, first_wanted
 from matrixhub.model.balance import Account
 from matrixhub.model.errors import BusError, StoreError
-from matrixhub.model.subscription import Position
+from matrixhub.model.subscription import Position, Source
 from matrixhub.observe import Observe, PartitionsKept, ReadingsExpired, StoreFailed, StreamPurged
 from matrixhub.ports import Books, Bus, Clock, Counted, Duty, Partitions
 
@@ -68,11 +68,14 @@ class Retention:
         settings: RetentionSettings,
         bus: Bus,
         books: Books,
-        partitions: Partitions,
+        partitions: Partitions | None,
         duty: Duty,
         clock: Clock,
         observe: Observe,
+        source: Source = "sensors",
     ) -> None:
+        """Of several, one a stream, only one has the `partitions` and what else is kept of all subscriptions."""
+        self._source: Source = source
         self._settings = settings
         self._bus = bus
         self._books = books
@@ -84,7 +87,7 @@ class Retention:
     @property
     def name(self) -> str:
         """The name of this stage."""
-        return "retention"
+        return "retention" if self._source == "sensors" else f"retention of {self._source}"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do its round every hour until stop, while no other process does."""
@@ -114,6 +117,8 @@ class Retention:
 
         Where that cannot be now, because the tables are busy, rows lie in the default partition until the next round.
         """
+        if self._partitions is None:
+            return
         try:
             self._tell(await self._partitions.make(self._now()), ())
         except StoreError as error:
@@ -121,6 +126,8 @@ class Retention:
 
     async def keep_partitions(self) -> None:
         """Make partitions ahead, let old parked readings expire, drop what is over. Raises StoreError."""
+        if self._partitions is None:
+            return
         now = self._now()
         made = await self._partitions.make(now)
         parked_before = now - timedelta(seconds=self._settings.parked_s)
@@ -145,16 +152,16 @@ class Retention:
         if floor <= bounds.first_seq:
             return
         # First the floor, so that nobody comes to stand before it while the others are moved behind it; the purge last.
-        await self._books.raise_floor("sensors", floor)
+        await self._books.raise_floor(self._source, floor)
         await self._expire_before(floor)
         await self._count_up(floor)
         await self._bus.purge(floor)
-        self._observe(StreamPurged(messages=floor - bounds.first_seq, first_seq=floor))
+        self._observe(StreamPurged(source=self._source, messages=floor - bounds.first_seq, first_seq=floor))
 
     async def _waited_for(self, end: int) -> list[int]:
         """The first message before `end` that each subscription waits for, active or not; none of those without."""
         found = []
-        for account in await self._books.accounts("sensors"):
+        for account in await self._books.accounts(self._source):
             if account.position.seq < end:
                 seq = await first_wanted(self._bus, want_from(account, account.position), end)
                 if seq is not None:
@@ -163,7 +170,7 @@ class Retention:
 
     async def _expire_before(self, floor: int) -> None:
         """Move everybody who waits for something before the floor behind it."""
-        for account in await self._books.accounts("sensors"):
+        for account in await self._books.accounts(self._source):
             if account.position.seq < floor:
                 await self._expire(account, floor)
 
@@ -182,7 +189,7 @@ class Retention:
                 return
             # It is being delivered, faster than it is counted: let it stand still for a moment.
             await self._books.seize(account.id)
-            again = await self._books.accounts("sensors", account.id)
+            again = await self._books.accounts(self._source, account.id)
             if not again or again[0].position.seq >= floor:
                 return
             account = again[0]
@@ -191,7 +198,9 @@ class Retention:
     async def _count_up(self, floor: int) -> None:
         """Have everybody's accepted readings before the floor counted, while they are there."""
         for _ in range(TRIES):
-            behind = [account for account in await self._books.accounts("sensors") if account.accepted_to.seq < floor]
+            behind = [
+                account for account in await self._books.accounts(self._source) if account.accepted_to.seq < floor
+            ]
             if not behind:
                 return
             wants: list[Want] = [want_from(account, account.accepted_to) for account in behind]
