@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from matrixhub.model.application import Quota
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, InvalidValue
 from matrixhub.model.policy import Policy, check_policy
@@ -219,6 +220,12 @@ def policy_defaults(settings: Settings) -> Policy:
         connect_timeout_s=deliveries.connect_timeout_s,
         total_timeout_s=deliveries.total_timeout_s,
     )
+
+
+def quota_defaults(settings: Settings) -> Quota:
+    """The quota of an application where it is given none of its own."""
+    events = settings.events
+    return Quota(per_minute=events.publish_per_minute, burst=events.publish_burst, per_day=events.publish_per_day)
 
 
 def public_settings(settings: Settings) -> dict[str, Any]:

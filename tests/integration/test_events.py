@@ -209,8 +209,9 @@ async def registered(platform: Platform, seed: int = 1, quota: Quota | None = No
 
 
 async def logged(database: Database, property_id: PropertyId) -> list[dict[str, Any]]:
+    """What the application has said."""
     async with database.connection() as connection:
-        page = await list_events(connection, property_id, limit=1_000)
+        page = await list_events(connection, property_id, module=LIFT, limit=1_000)
     return [dict(e.envelope) for e in page.events]
 
 
@@ -245,14 +246,26 @@ async def test_an_application_of_another_property_is_not_found(platform: Platfor
         await revoke(platform, other, LIFT)
     with pytest.raises(NotFound):
         await change_application(platform, other, LIFT, name="mine")
-    with pytest.raises(NameTaken):
-        await register_application(platform, other, LIFT, name="", quota=Quota())
-    own = await register_application(platform, other, "other-app", name="", quota=Quota())
-    assert own.usage.tokens == own.quota.burst
+    own = await register_application(platform, other, LIFT, name="", quota=Quota())
     first = (await made_property(platform.database))[1]
     done = await publish_events(platform, other, own.id, [{**GOOD, "Principal": first}])
     assert [type(r.error) for r in done.rejected] == [WrongParameters]
     assert building != first
+    with pytest.raises(NameTaken):
+        await register_application(platform, other, LIFT, name="", quota=Quota())
+
+
+async def test_an_application_has_a_quota_for_each_property(platform: Platform) -> None:
+    small = Quota(burst=1)
+    one, _ = await registered(platform, seed=1, quota=small)
+    other, _ = await registered(platform, seed=2, quota=small)
+    for property_id in (one, other):
+        assert len((await publish_events(platform, property_id, LIFT, [GOOD])).accepted) == 1
+        with pytest.raises(RateExceeded):
+            await publish_events(platform, property_id, LIFT, [GOOD])
+    await revoke(platform, one, LIFT)
+    async with platform.database.connection() as connection:
+        assert (await show_application(connection, other, LIFT)).revoked_at is None
 
 
 async def test_more_than_the_quota_is_refused_whole_and_costs_nothing(platform: Platform) -> None:
@@ -352,6 +365,6 @@ async def test_meta_that_json_has_to_escape_is_kept_as_it_is(platform: Platform)
     await publish_events(platform, property_id, LIFT, [{**GOOD, "Meta": meta}])
     [found] = await logged(platform.database, property_id)
     assert found["Meta"] == meta
-    [waiting] = await PostgresOutbox(platform.database).unpublished(0, datetime(2001, 1, 1, tzinfo=UTC), 10)
+    waiting = (await PostgresOutbox(platform.database).unpublished(0, datetime(2001, 1, 1, tzinfo=UTC), 1_000))[-1]
     assert msgspec.json.decode(waiting.line) == found
     assert "\n" not in waiting.line

@@ -65,7 +65,7 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Application:
-    """A registered application; its id is the module of its events."""
+    """An application as a property has registered it; its id is the module of its events."""
 
     id: ApplicationId
     property_id: PropertyId

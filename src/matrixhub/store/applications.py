@@ -15,7 +15,7 @@ _SQL = load_statements("applications.sql")
 
 
 async def create_application(connection: Any, application: Application) -> None:
-    """Register an application. Raises: NameTaken if its id is taken, by whichever property."""
+    """Register an application. Raises: NameTaken if the property has one of that id, revoked or not."""
     quota, usage = application.quota, application.usage
     row = await connection.fetchrow(
         _SQL["create"],
@@ -31,7 +31,7 @@ async def create_application(connection: Any, application: Application) -> None:
         usage.day,
     )
     if row is None:
-        raise NameTaken(f"the id {application.id} is taken")
+        raise NameTaken(f"property {application.property_id} has an application {application.id}")
 
 
 async def list_applications(connection: Any, property_id: PropertyId) -> Sequence[Application]:

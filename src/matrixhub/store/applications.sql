@@ -2,7 +2,7 @@
 
 -- name: create
 insert into applications (id, property_id, name, per_minute, burst, per_day, created_at, tokens, tokens_at, day)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (id) do nothing returning *;
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing returning *;
 
 -- name: list
 select * from applications where property_id = $1 order by created_at, id;

@@ -26,7 +26,7 @@ async def register_application(
 ) -> Application:
     """A new application of the property.
 
-    Raises: InvalidValue, NotFound if there is no such property, NameTaken if the id is taken, StoreError.
+    Raises: InvalidValue, NotFound if there is no such property, NameTaken if it has one of that id, StoreError.
     """
     found = check_application_id(application_id)
     check_name(name)

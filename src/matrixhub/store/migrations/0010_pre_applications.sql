@@ -1,8 +1,8 @@
 -- Applications: who else may make events, how many, and with which keys.
 
 create table applications (
-  id text primary key,             -- the module of its events
   property_id text not null references properties on delete cascade,
+  id text not null,                -- the module of its events
   name text not null default '',
   per_minute integer not null,
   burst integer not null,
@@ -14,13 +14,15 @@ create table applications (
   tokens double precision not null,
   tokens_at timestamptz not null default now(),
   day date not null default '2001-01-01',
-  day_events integer not null default 0
+  day_events integer not null default 0,
+  primary key (property_id, id)
 ) with (fillfactor = 70);
-create index on applications (property_id, created_at, id);
 
 -- A key of an application publishes its events, and does nothing else.
-alter table ingest_keys add column application_id text references applications on delete cascade;
-alter table ingest_keys add constraint application_keys_do_not_manage check (application_id is null or not manages);
+alter table ingest_keys
+  add column application_id text,
+  add foreign key (property_id, application_id) references applications on delete cascade,
+  add constraint application_keys_do_not_manage check (application_id is null or not manages);
 
 -- The log of a property by time, whatever the principal or module.
 create index on events (property_id, happened_at desc, number desc);
