@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from matrixhub.model.application import Application, Quota, Usage
-from matrixhub.model.errors import NameTaken, NotFound
+from matrixhub.model.errors import InvalidValue, NameTaken, NotFound
 from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId
 from matrixhub.store.sql import load_statements
 
@@ -73,6 +73,19 @@ async def revoke_application(
     found = _found(await connection.fetchrow(_SQL["revoke"], property_id, application_id, now), application_id)
     await connection.execute(_SQL["revoke_keys"], property_id, application_id, now)
     return found
+
+
+async def find_application_property(connection: Any, application_id: ApplicationId) -> PropertyId:
+    """The property that has the application, for an operator on this machine.
+
+    Raises: NotFound if none has, InvalidValue if several do.
+    """
+    rows = await connection.fetch(_SQL["properties_of"], application_id)
+    if not rows:
+        raise NotFound(f"there is no application {application_id}")
+    if len(rows) > 1:
+        raise InvalidValue(f"{len(rows)} properties have an application {application_id}; name one: --property")
+    return PropertyId(rows[0]["property_id"])
 
 
 async def building_ids(connection: Any, property_id: PropertyId) -> frozenset[BuildingId]:

@@ -28,3 +28,7 @@ update ingest_keys set revoked_at = $3 where property_id = $1 and application_id
 
 -- name: buildings
 select id from buildings where property_id = $1;
+
+-- For an operator on this machine, who need not name the property where only one has the application.
+-- name: properties_of
+select property_id from applications where id = $1 order by property_id;
