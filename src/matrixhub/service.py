@@ -36,7 +36,7 @@ from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Source
 from matrixhub.modules.scheduler import Fire, Scheduler
 from matrixhub.modules.work import Platform
-from matrixhub.modules.workforce import attendance, planning
+from matrixhub.modules.workforce import attendance, overdue, planning
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
 from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 Role = Literal["ingest", "deliveries", "relay", "scheduler", "api"]
 ROLES: tuple[Role, ...] = ("ingest", "deliveries", "relay", "scheduler", "api")
 
-TIMER_HANDLERS: Mapping[str, Fire] = {**planning.HANDLERS, **attendance.HANDLERS}
+TIMER_HANDLERS: Mapping[str, Fire] = {**planning.HANDLERS, **attendance.HANDLERS, **overdue.HANDLERS}
 """What timers do, by kind: every module that sets timers adds its own."""
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]

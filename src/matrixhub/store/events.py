@@ -28,6 +28,11 @@ FIRST_AT, LAST_AT = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, tzinfo
 _SQL = load_statements("events.sql")
 
 
+async def count_events(connection: Any, property_id: PropertyId) -> int:
+    """How many events the log holds of a property."""
+    return int(await connection.fetchval(_SQL["count"], property_id))
+
+
 async def record_events(connection: Any, events: Sequence[Event]) -> None:
     """Record events in the transaction of what made them, as the last thing before its commit.
 

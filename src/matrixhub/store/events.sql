@@ -49,3 +49,6 @@ order by happened_at, number limit $8;
 select number, happened_at, line from events
 where property_id = $1 and ($2 = '' or principal = $2) and ($3 = '' or module = $3)
 order by happened_at desc, number desc limit $4;
+
+-- name: count
+select count(*) from events where property_id = $1;
