@@ -35,7 +35,8 @@ class DeviceSlot:
     """A slot with all that is known of it.
 
     `unhealthy_after_s` is a silence of its own: None for that of the settings, 0 for never. `battery` is in the unit of
-    the device type, None where nothing told it since the device was put in.
+    the device type, None where nothing told it since the device was put in. `version` counts the changes of the
+    slot, not what is heard of it.
     """
 
     slot: Slot
@@ -52,6 +53,7 @@ class DeviceSlot:
     created_by: str
     updated_at: datetime
     updated_by: str
+    version: int = 1
 
     @property
     def id(self) -> SlotId:

@@ -139,6 +139,7 @@ async def save_slot(connection: Any, changed: DeviceSlot) -> None:
             changed.unhealthy_after_s,
             changed.updated_at,
             changed.updated_by,
+            changed.version,
         )
     await tell_ingest(connection)
 

@@ -3,7 +3,8 @@
 -- name: slots
 select s.id, s.property_id, s.building_id, s.zone_id, s.devtype, s.name, b.time_zone, s.hardware_id, s.sub_type,
   s.parameters, p.organisation_id, z.level_id, s.firmware, s.connection, s.commissioning, s.commissioned_at,
-  s.unhealthy_after_s, h.last_seen_at, h.battery, s.created_at, s.created_by, s.updated_at, s.updated_by
+  s.unhealthy_after_s, h.last_seen_at, h.battery, s.created_at, s.created_by, s.updated_at, s.updated_by,
+  s.version
 from slots s
   join properties p on p.id = s.property_id
   join buildings b on b.id = s.building_id
@@ -42,7 +43,7 @@ on conflict (id) do nothing returning id;
 -- name: save
 update slots set building_id = $3, zone_id = $4, name = $5, hardware_id = $6, sub_type = $7, parameters = $8,
   firmware = $9, connection = $10, commissioning = $11, commissioned_at = $12, unhealthy_after_s = $13,
-  updated_at = $14, updated_by = $15
+  updated_at = $14, updated_by = $15, version = $16
 where property_id = $1 and id = $2;
 
 -- Who does it goes into the history of its device.

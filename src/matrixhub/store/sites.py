@@ -21,6 +21,9 @@ from matrixhub.store.sql import load_statements
 SITE_CHANNEL = "matrixhub_site"
 """Notified whenever slots or keys change, so that ingest loads them again."""
 
+SAVE_SLOTS = 10_000
+"""Slots saved by one statement."""
+
 _SQL = load_statements("sites.sql")
 
 
@@ -75,9 +78,7 @@ async def apply_site(database: Database, site: Site, *, remove: bool) -> SiteCha
         ):
             marks = await _marks(connection, property_id)
             await connection.execute(_SQL["defer_names"])
-            with device_conflicts():
-                await _release_devices(connection, site, remove=remove)
-                await _save(connection, site)
+            await _save(connection, site, remove=remove)
             if remove:
                 await _remove_others(connection, site)
             await _check_names(connection)
@@ -187,18 +188,7 @@ async def _refuse_foreign_ids(connection: Any, site: Site) -> None:
         raise Conflict(f"{row['what']} {row['id']} belongs to property {row['property_id']} already")
 
 
-async def _release_devices(connection: Any, site: Site, *, remove: bool) -> None:
-    """Take devices out of slots that get another one, or go, so that they may stand in another slot at once."""
-    await connection.execute(
-        _SQL["release_devices"],
-        site.property.id,
-        [slot.id for slot in site.slots],
-        [slot.hardware_id for slot in site.slots],
-        remove,
-    )
-
-
-async def _save(connection: Any, site: Site) -> None:
+async def _save(connection: Any, site: Site, *, remove: bool) -> None:
     await connection.execute(_SQL["save_organisation"], site.organisation.id, site.organisation.name)
     await connection.execute(_SQL["save_property"], site.property.id, site.property.organisation_id, site.property.name)
     await connection.executemany(
@@ -210,24 +200,34 @@ async def _save(connection: Any, site: Site) -> None:
     await connection.executemany(
         _SQL["save_zone"], [(z.id, z.building_id, z.level_id, z.name, z.category) for z in site.zones]
     )
-    await connection.executemany(
-        _SQL["save_slot"],
-        [
-            (
-                s.id,
-                s.property_id,
-                s.building_id,
-                s.zone_id,
-                s.devtype,
-                s.name,
-                s.hardware_id,
-                s.sub_type,
-                dict(s.parameters),
-                ordinal,
-            )
-            for ordinal, s in enumerate(site.slots)
-        ],
+    with device_conflicts():
+        await _save_slots(connection, site, remove=remove)
+
+
+async def _save_slots(connection: Any, site: Site, *, remove: bool) -> None:
+    # Devices leave slots that get another one, or go, first: so they may stand in another slot at once.
+    await connection.execute(
+        _SQL["release_devices"],
+        site.property.id,
+        [s.id for s in site.slots],
+        [s.hardware_id for s in site.slots],
+        remove,
     )
+    for start in range(0, len(site.slots), SAVE_SLOTS):
+        slots = site.slots[start : start + SAVE_SLOTS]
+        await connection.execute(
+            _SQL["save_slots"],
+            site.property.id,
+            [s.id for s in slots],
+            [s.building_id for s in slots],
+            [s.zone_id for s in slots],
+            [s.devtype for s in slots],
+            [s.name for s in slots],
+            [s.hardware_id for s in slots],
+            [s.sub_type for s in slots],
+            [dict(s.parameters) for s in slots],
+            list(range(start, start + len(slots))),
+        )
 
 
 async def _remove_others(connection: Any, site: Site) -> None:

@@ -44,8 +44,9 @@ where b.property_id = $1 order by l.id;
 select z.id, z.building_id, z.level_id, z.name, z.category, z.status from zones z join buildings b on b.id = z.building_id
 where b.property_id = $1 order by z.id;
 
+-- Not now(), which is when the transaction began: it may have waited for others since.
 -- name: now
-select now();
+select clock_timestamp();
 
 -- Two places may swap their names, so those are looked at once all are saved.
 -- name: defer_names
@@ -83,20 +84,23 @@ on conflict (id) do update set building_id = excluded.building_id, level_id = ex
 where (z.building_id, z.level_id, z.name, z.category)
   <> (excluded.building_id, excluded.level_id, excluded.name, excluded.category);
 
--- name: save_slot
+-- name: save_slots
 insert into slots (id, property_id, building_id, zone_id, devtype, name, hardware_id, sub_type, parameters, ordinal)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+select n.id, $1, n.building_id, n.zone_id, n.devtype, n.name, n.hardware_id, n.sub_type, n.parameters, n.ordinal
+from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::jsonb[], $10::int[])
+  as n (id, building_id, zone_id, devtype, name, hardware_id, sub_type, parameters, ordinal)
+order by n.id
 on conflict (id) do update set building_id = excluded.building_id, zone_id = excluded.zone_id,
   devtype = excluded.devtype, name = excluded.name, hardware_id = excluded.hardware_id,
   sub_type = excluded.sub_type, parameters = excluded.parameters, ordinal = excluded.ordinal,
-  updated_at = excluded.updated_at, updated_by = excluded.updated_by
+  updated_at = excluded.updated_at, updated_by = excluded.updated_by, version = slots.version + 1
 where slots.property_id = excluded.property_id and (slots.building_id, slots.zone_id, slots.devtype, slots.name,
   slots.hardware_id, slots.sub_type, slots.parameters, slots.ordinal) is distinct from (excluded.building_id,
   excluded.zone_id, excluded.devtype, excluded.name, excluded.hardware_id, excluded.sub_type, excluded.parameters,
   excluded.ordinal);
 
 -- name: release_devices
-update slots s set hardware_id = '', updated_at = default, updated_by = default
+update slots s set hardware_id = '', updated_at = default, updated_by = default, version = s.version + 1
 from slots b left join unnest($2::text[], $3::text[]) as n (id, hardware_id) on n.id = b.id
 where b.property_id = $1 and s.id = b.id and s.hardware_id <> ''
   and (n.hardware_id <> s.hardware_id or (n.id is null and $4));

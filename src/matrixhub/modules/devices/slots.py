@@ -152,7 +152,7 @@ async def save_change(work: Work, before: DeviceSlot, after: DeviceSlot) -> Devi
     """Save what became of a locked slot, and who did it; nothing is saved, nor signed, if it is what it was."""
     if after == before:
         return before
-    signed = replace(after, updated_at=work.now, updated_by=work.actor)
+    signed = replace(after, updated_at=work.now, updated_by=work.actor, version=before.version + 1)
     await store.save_slot(work.connection, signed)
     return signed
 

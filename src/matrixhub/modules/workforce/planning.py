@@ -35,6 +35,7 @@ from matrixhub.modules.workforce.steps import (
     save,
     set_begin,
 )
+from matrixhub.modules.workforce.tasks import publish_tasks, remove_tasks
 from matrixhub.store import shifts as store
 from matrixhub.store.seats import lock_seat
 from matrixhub.store.workforce_settings import read_settings
@@ -208,6 +209,7 @@ async def delete_shifts(
             require_seat_of(shift, seats[shift.id])
             next_status(shift, "delete")
             cancel_timers(work, shift.id)
+        await remove_tasks(work, seats.keys())
         await store.delete_shifts(work.connection, property_id, seats.keys())
 
 
@@ -215,6 +217,7 @@ async def _fire_expiry(work: Work, entity_id: str) -> None:
     shift = await store.lock_shift(work.connection, work.property_id, ShiftId(entity_id))
     if await work.take_timer(EXPIRY, entity_id):
         next_status(shift, "expire")
+        await remove_tasks(work, [shift.id])
         await store.delete_shifts(work.connection, work.property_id, [shift.id])
 
 
@@ -229,6 +232,7 @@ async def _publish(work: Work, shifts: Sequence[Shift], settings: WorkforceSetti
         cancel_timers(work, shift.id)
         set_begin(work, shift, settings)
         saved.append(await save(work, shift))
+    await publish_tasks(work, [shift.id for shift in saved])
     if saved:
         ordered = sorted(saved, key=lambda shift: (shift.starts_at, shift.id))
         work.publish(published_event(ordered, work.now_s))

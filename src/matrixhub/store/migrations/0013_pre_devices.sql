@@ -19,7 +19,8 @@ alter table slots
   add column created_at timestamptz not null default now(),
   add column created_by text not null default 'site file',
   add column updated_at timestamptz not null default now(),
-  add column updated_by text not null default 'site file';
+  add column updated_by text not null default 'site file',
+  add column version bigint not null default 1;
 
 -- A device stands in one slot. Where a site file has said otherwise until now, the first of its slots keeps it.
 update slots s set hardware_id = ''
@@ -41,6 +42,7 @@ create table associations (
   ended_at timestamptz,
   ended_by text not null default ''
 );
+create unique index on associations (slot_id) where ended_at is null;
 create index on associations (slot_id);
 create index on associations (hardware_id);
 insert into associations (property_id, slot_id, hardware_id, began_at, began_by)
@@ -53,25 +55,35 @@ create table slot_health (
   battery double precision
 ) with (fillfactor = 50);
 
--- A trigger, so that the history is true whoever changes a slot: people, a site file, or the removal of its zone.
--- A battery is that of a device, so it goes with it.
-create function keep_association() returns trigger language plpgsql as $$
+-- Triggers, so that the history is true whoever changes slots: people, a site file, or the removal of a zone. They work on
+-- all rows of a statement at once, as a site file may bring a hundred thousand. A battery is that of a device, so it goes
+-- with it.
+create function keep_associations() returns trigger language plpgsql as $$
 begin
-  if tg_op <> 'INSERT' and old.hardware_id <> '' then
-    update associations
-    set ended_at = greatest(began_at, case tg_op when 'UPDATE' then new.updated_at else now() end),
-      ended_by = case tg_op when 'UPDATE' then new.updated_by else old.updated_by end
-    where slot_id = old.id and ended_at is null;
-    update slot_health set battery = null where slot_id = old.id and battery is not null;
-  end if;
-  if tg_op <> 'DELETE' and new.hardware_id <> '' then
+  if tg_op = 'INSERT' then
     insert into associations (property_id, slot_id, hardware_id, began_at, began_by)
-    values (new.property_id, new.id, new.hardware_id, new.updated_at, new.updated_by);
+    select n.property_id, n.id, n.hardware_id, n.updated_at, n.updated_by from new_slots n where n.hardware_id <> '';
+  elsif tg_op = 'DELETE' then
+    update associations a set ended_at = greatest(a.began_at, o.updated_at, now()), ended_by = o.updated_by
+    from old_slots o where a.slot_id = o.id and a.ended_at is null;
+  else
+    update associations a set ended_at = greatest(a.began_at, n.updated_at), ended_by = n.updated_by
+    from old_slots o join new_slots n on n.id = o.id
+    where o.hardware_id <> n.hardware_id and a.slot_id = o.id and a.ended_at is null;
+    update slot_health h set battery = null
+    from old_slots o join new_slots n on n.id = o.id
+    where o.hardware_id <> n.hardware_id and h.slot_id = o.id and h.battery is not null;
+    insert into associations (property_id, slot_id, hardware_id, began_at, began_by)
+    select n.property_id, n.id, n.hardware_id, n.updated_at, n.updated_by
+    from old_slots o join new_slots n on n.id = o.id
+    where o.hardware_id <> n.hardware_id and n.hardware_id <> '';
   end if;
   return null;
 end
 $$;
-create trigger keep_association after insert or delete on slots
-  for each row execute function keep_association();
-create trigger keep_association_changed after update of hardware_id on slots
-  for each row when (old.hardware_id <> new.hardware_id) execute function keep_association();
+create trigger associations_begun after insert on slots
+  referencing new table as new_slots for each statement execute function keep_associations();
+create trigger associations_changed after update on slots
+  referencing old table as old_slots new table as new_slots for each statement execute function keep_associations();
+create trigger associations_ended after delete on slots
+  referencing old table as old_slots for each statement execute function keep_associations();
