@@ -586,7 +586,9 @@ async def wait_someone_waits(connection: Any) -> None:
     """Return when another connection waits for what this one holds."""
     mine = "select exists (select from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid)))"
     async with asyncio.timeout(30):
-        while not await connection.fetchval(mine):
+        while True:
+            if await connection.fetchval(mine):
+                return
             await asyncio.sleep(0.01)
 
 
