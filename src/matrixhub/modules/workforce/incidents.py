@@ -32,6 +32,8 @@ from matrixhub.modules.work import Platform, Work
 from matrixhub.modules.workforce.assignment import check_assignees, find_assignees, to_seat
 from matrixhub.modules.workforce.escalation import notices_of
 from matrixhub.modules.workforce.work_orders import (
+    NAME_MAX,
+    TEXT_MAX,
     check_attachments,
     check_tasks,
     events_of,
@@ -46,9 +48,6 @@ from matrixhub.store.workforce_settings import read_settings
 
 BATCH_MAX = 1_000
 """How many incidents one call creates or changes."""
-
-NAME_MAX = 256
-TEXT_MAX = 4_000
 
 REASSIGNMENT: Mapping[Status, tuple[str, str | None]] = {
     "PUBLISHED": ("ALLOW_INCIDENT_REASSIGNMENT", None),
@@ -161,15 +160,15 @@ def new_incident(
         type="INCIDENT",
         status="PUBLISHED" if assignee else "NOT_ASSIGNED",
         name=draft.name,
-        description=draft.description or f"{draft.name} in {draft.zone_name or zone.name}",
+        description=draft.description or f"{draft.name} in {zone.name}",
         priority=draft.priority,
         raised_by=draft.raised_by,
         event_source=draft.event_source,
         subject=draft.subject,
         source_slots=draft.source_slots,
         zone_id=zone.id,
-        zone_name=draft.zone_name or zone.name,
-        zone_category=draft.zone_category or zone.category,
+        zone_name=zone.name,
+        zone_category=zone.category,
         starts_at=starts_at,
         ends_at=ends_at,
         timeout_s=settings.number(TIMEOUT_SETTINGS[draft.priority]),
