@@ -23,7 +23,8 @@ from matrixhub.store import Database
 from matrixhub.store.shifts import read_shift
 from matrixhub.testing.fakes import FakeClock
 
-TABLES = "organisations, properties, buildings, timers, events, seats, shifts, workforce_settings"
+TABLES = ("timers", "shifts", "seats", "slots", "buildings", "properties", "organisations", "events")
+"""What is emptied between tests, in this order; the rest goes with it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -88,7 +88,7 @@ class Shifts(RuleBasedStateMachine):
     @rule(target=shifts, seat=st.integers(0, 1))
     def come_unplanned(self, seat: int) -> Any:
         wanted = Expected(self.seats[seat], self.now, self.now + AD_HOC, "STARTED", began=self.now)
-        allowed = self._free(wanted)
+        allowed = self._free(wanted) and not self._works(wanted.seat)
         act = attendance.create_ad_hoc_shift(
             self.world.platform,
             self.property_id,
@@ -148,7 +148,7 @@ class Shifts(RuleBasedStateMachine):
             shift is not None
             and shift.status in (("PUBLISHED", "ABSENT") if admin else ("PUBLISHED",))
             and self.now < shift.end
-            and not any(s.seat == shift.seat and s.status == "STARTED" for s in self.expected.values())
+            and not self._works(shift.seat)
         )
         if self._try(self._act(attendance.start_shift, shift_id, admin=admin), allowed=allowed):
             assert shift
@@ -280,6 +280,9 @@ class Shifts(RuleBasedStateMachine):
             for shift_id, s in self.expected.items()
             if shift_id != but
         )
+
+    def _works(self, seat: SeatId) -> bool:
+        return any(s.seat == seat and s.status == "STARTED" for s in self.expected.values())
 
     def _published(self, shift: Expected) -> None:
         shift.status, shift.timers = "PUBLISHED", {"shift_delayed": shift.start + DELAY}

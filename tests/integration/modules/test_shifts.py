@@ -575,6 +575,17 @@ async def test_an_ad_hoc_shift_is_started_at_once_and_as_long_as_the_building_sa
     assert await world.told() == ["SHIFT_STARTED", "SHIFT_COMPLETED"]
 
 
+async def test_who_has_not_clocked_out_yet_begins_no_other_shift(world: World) -> None:
+    seat = await world.seat()
+    late = await world.shift(seat, world.draft(0, HOUR))
+    await start_shift(world.platform, world.property_id, seat, late, actor="ann")
+    await world.pass_time(HOUR + 60)
+    with pytest.raises(WrongState, match="works in"):
+        await create_ad_hoc_shift(
+            world.platform, world.property_id, world.building_id, seat, time_zone="Asia/Singapore", actor="ann"
+        )
+
+
 async def test_a_shift_marked_late_by_hand_is_told_of_once_and_still_becomes_absent(world: World) -> None:
     seat = await world.seat()
     shift_id = await world.shift(seat)
