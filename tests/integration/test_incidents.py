@@ -60,7 +60,7 @@ from matrixhub.modules.workforce.assignment import to_seat
 from matrixhub.modules.workforce.drafts import parse_incident
 from matrixhub.modules.workforce.incidents import IncidentChange
 from matrixhub.modules.workforce.overdue import HANDLERS
-from matrixhub.modules.workforce.records import incident_record, task_record
+from matrixhub.modules.workforce.records import availability_record, incident_record, task_record
 from matrixhub.modules.workforce.sensors import draft_for_sensor
 from matrixhub.observe import ignore
 from matrixhub.store import Database, open_database
@@ -269,10 +269,15 @@ async def test_who_is_not_on_duty_for_the_zone_is_given_nothing(floor: Floor, sh
     assert (await report(floor, auto_assigned=True)).assignee is None
 
 
-async def test_incidents_are_not_assigned_by_themselves_where_the_building_does_not_want_it(floor: Floor) -> None:
-    await floor.worker()
+async def test_incidents_are_not_assigned_by_themselves_where_the_building_wants_all_asked(floor: Floor) -> None:
+    people = [await floor.worker(), await floor.worker(zones=[ZONE])]
+    await floor.worker(zones=[LOBBY])
     await floor.settings(AUTO_ASSIGN_INCIDENTS=False)
-    assert (await report(floor, auto_assigned=True)).assignee is None
+    made = await report(floor, auto_assigned=True)
+    await report(floor)
+    assert made.assignee is None
+    told = await unsent_notices(floor.database.pool, PROPERTY, 100)
+    assert {(notice.work_order_id, notice.entity) for notice in told} == {(made.id, one.seat_id) for one in people}
 
 
 async def test_incidents_are_shared_out_evenly_within_a_batch_and_between_those_at_once(floor: Floor) -> None:
@@ -771,6 +776,24 @@ async def test_work_is_found_by_place_state_and_time_in_pages(floor: Floor) -> N
     assert (await work_queries.page_work(floor.platform, OTHER_PROPERTY, wanted)).items == []
     ((candidate, working),) = await work_queries.on_duty(floor.platform, PROPERTY, BUILDING, [ZONE])
     assert (candidate.seat_id, working) == (worker.seat_id, [])
+    nulls = dict.fromkeys(("ZoneName", "SameZone", "Status", "StartTime", "ZoneID"))
+    assert availability_record([(candidate, working)], [ZONE]) == {
+        worker.seat_id: [{"ShiftID": worker.shift_id, **nulls}]
+    }
+    busy = await act(floor, "start", await report(floor, assignee=worker))
+    found = await work_queries.on_duty(floor.platform, PROPERTY, BUILDING, [ZONE])
+    assert availability_record(found, [LOBBY]) == {
+        worker.seat_id: [
+            {
+                "ShiftID": worker.shift_id,
+                "ZoneName": "Washroom L2 Male",
+                "SameZone": False,
+                "Status": "STARTED",
+                "StartTime": 1710029109,
+                "ZoneID": busy.zone_id,
+            }
+        ]
+    }
 
 
 async def test_a_question_that_is_too_large_or_no_question_is_refused(floor: Floor) -> None:

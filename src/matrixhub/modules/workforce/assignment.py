@@ -93,6 +93,25 @@ async def find_assignees(
     return found
 
 
+async def find_asked(
+    work: Work, building_id: BuildingId, drafts: Sequence[IncidentDraft], settings: WorkforceSettings
+) -> list[Sequence[SeatId]]:
+    """Whom to ask for each of the incidents, where nobody is to be assigned by the hub: all on duty for its zone.
+
+    The first of them who takes or begins it has it.
+    """
+    asking = [draft for draft in drafts if draft.auto_assigned and not draft.assignee]
+    if not asking or settings.flag("AUTO_ASSIGN_INCIDENTS"):
+        return [() for _ in drafts]
+    candidates = await _candidates_on_duty(work, building_id, frozenset(draft.zone_id for draft in asking))
+    return [
+        [one.seat_id for one in candidates if one.covers(draft.zone_id)]
+        if draft.auto_assigned and not draft.assignee
+        else ()
+        for draft in drafts
+    ]
+
+
 async def check_assignees(work: Work, building_id: BuildingId, assignees: Sequence[Assignee]) -> None:
     """Refuse who cannot be given an incident of the building.
 

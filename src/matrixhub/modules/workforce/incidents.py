@@ -29,8 +29,8 @@ from matrixhub.model.work_order import (
 )
 from matrixhub.model.workforce_settings import WorkforceSettings
 from matrixhub.modules.work import Platform, Work
-from matrixhub.modules.workforce.assignment import check_assignees, find_assignees, to_seat
-from matrixhub.modules.workforce.escalation import notices_of
+from matrixhub.modules.workforce.assignment import check_assignees, find_asked, find_assignees, to_seat
+from matrixhub.modules.workforce.escalation import notices_of, notices_to
 from matrixhub.modules.workforce.work_orders import (
     NAME_MAX,
     TEXT_MAX,
@@ -114,6 +114,7 @@ async def add_incidents(work: Work, building_id: BuildingId, drafts: Sequence[In
     settings = await read_settings(connection, property_id, building_id)
     policies = await current_policies(connection, property_id, building_id)
     assignees = await find_assignees(work, building_id, drafts, settings)
+    asked = await find_asked(work, building_id, drafts, settings)
     numbers = await store.next_numbers(connection, len(drafts))
     made = []
     for draft, assignee, number in zip(drafts, assignees, numbers, strict=True):
@@ -129,6 +130,7 @@ async def add_incidents(work: Work, building_id: BuildingId, drafts: Sequence[In
         if not order.assignee
         for notice in notices_of(work, order, policy, "unassigned", 0)
     ]
+    notices += [notice for order, seats in zip(orders, asked, strict=True) for notice in notices_to(work, order, seats)]
     await add_notices(connection, notices)
     for order, policy in made:
         plan(work, order, policy)
