@@ -106,10 +106,10 @@ async def lock_shifts(connection: Any, property_id: PropertyId, shift_ids: Colle
 
 
 async def lock_drafts(
-    connection: Any, property_id: PropertyId, building_id: BuildingId, start: datetime, end: datetime
+    connection: Any, property_id: PropertyId, building_id: BuildingId, start: datetime, end: datetime, *, limit: int
 ) -> Sequence[Shift]:
-    """The unpublished shifts of a building that begin in a range, locked, in id order."""
-    rows = await connection.fetch(_SQL["lock_drafts"], property_id, building_id, start, end)
+    """At most so many of the unpublished shifts of a building that begin in a range, locked, in id order."""
+    rows = await connection.fetch(_SQL["lock_drafts"], property_id, building_id, start, end, limit)
     return [_shift(row) for row in rows]
 
 

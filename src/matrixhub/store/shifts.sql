@@ -27,7 +27,7 @@ select * from shifts where property_id = $1 and id = any($2::text[]) order by id
 -- name: lock_drafts
 select * from shifts
 where property_id = $1 and building_id = $2 and status = 'UNPUBLISHED' and starts_at >= $3 and starts_at < $4
-order by id for update;
+order by id limit $5 for update;
 
 -- name: overlapping
 select id from shifts s join unnest($3::timestamptz[], $4::timestamptz[]) as wanted (starts_at, ends_at)

@@ -306,6 +306,21 @@ async def test_the_drafts_of_a_range_are_published_by_one_event_and_none_by_none
     assert await world.told() == ["SHIFTS_PUBLISHED"]
 
 
+async def test_more_drafts_than_one_event_may_tell_of_are_not_published(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrixhub.modules.workforce.planning.CALL_MAX", 1)
+    seat = await world.seat()
+    ids = [await world.shift(seat, world.draft(n * 2 * HOUR, HOUR), publish=False) for n in (1, 2)]
+    with pytest.raises(LimitViolated):
+        await publish_shifts_in_range(
+            world.platform, world.property_id, world.building_id, world.at(0), world.at(86_400), actor="ann"
+        )
+    with pytest.raises(LimitViolated):
+        await _publish(world, ids)
+    assert await world.events() == []
+
+
 async def test_a_draft_nobody_publishes_is_gone_three_days_after_its_start(world: World) -> None:
     shift_id = await world.shift(await world.seat(), world.draft(HOUR), publish=False)
     assert await world.pass_time(HOUR + 3 * 86_400 - 1) == 0
