@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import shutil
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
-from tests.integration.floor import (
+from tests.integration.modules.floor import (
     BUILDING,
     LOBBY,
     OTHER_PROPERTY,
@@ -27,11 +24,8 @@ from tests.integration.floor import (
     Floor,
     at,
     draft,
-    in_haste,
 )
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.errors import (
     LimitViolated,
     MissingParameters,
@@ -62,38 +56,17 @@ from matrixhub.modules.workforce.incidents import IncidentChange
 from matrixhub.modules.workforce.overdue import HANDLERS
 from matrixhub.modules.workforce.records import availability_record, incident_record, task_record
 from matrixhub.modules.workforce.sensors import draft_for_sensor
-from matrixhub.observe import ignore
-from matrixhub.store import Database, open_database
+from matrixhub.store import Database
 from matrixhub.store.escalation import unsent_notices
-from matrixhub.store.pool import migrate
 from matrixhub.store.work_orders import Wanted
 from matrixhub.testing.fakes import FakeClock
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    top = Path(tempfile.mkdtemp(prefix="mh-incidents-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(data: Path) -> AsyncIterator[Database]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as fresh:
-                await migrate(fresh, ignore)
-                await in_haste(fresh)
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=8) as found:
-                yield found
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def floor(database: Database) -> Floor:
-    made = Floor(database)
+@pytest_asyncio.fixture(loop_scope="session")
+async def floor(modules_database: Database) -> Floor:
+    made = Floor(modules_database)
     await made.reset()
     return made
 
@@ -142,7 +115,7 @@ async def test_a_spill_reading_makes_the_event_of_the_contract_field_by_field(fl
 
 
 def contract_example() -> dict[str, Any]:
-    page = (Path(__file__).parents[2] / "docs" / "contract" / "event-bus.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "contract" / "event-bus.md").read_text(encoding="utf-8")
     line = next(line for line in page.splitlines() if line.startswith('[{"ID"'))
     (example,) = msgspec.json.decode(line)
     found: dict[str, Any] = example
@@ -861,7 +834,7 @@ async def test_a_subscriber_infers_from_events_alone_when_a_zone_was_last_cleane
         if order.zone_id == ZONE:
             await act(floor, "complete", order)
     await report(floor)
-    example = Path(__file__).parents[2] / "examples" / "last_clean.py"
+    example = Path(__file__).parents[3] / "examples" / "last_clean.py"
     spec = importlib.util.spec_from_file_location("last_clean", example)
     assert spec is not None
     assert spec.loader is not None

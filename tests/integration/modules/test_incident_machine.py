@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-import pytest_asyncio
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,10 +19,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.integration.floor import BUILDING, PROPERTY, ZONE, Floor, draft, in_haste
+from tests.integration.modules.floor import BUILDING, PROPERTY, ZONE, Floor, draft
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.errors import WrongParameters, WrongState
 from matrixhub.model.event import check_envelope
 from matrixhub.model.ids import SeatId, TaskId
@@ -35,9 +29,7 @@ from matrixhub.modules.workforce import escalation, incidents, work_orders
 from matrixhub.modules.workforce.assignment import to_seat
 from matrixhub.modules.workforce.incidents import IncidentChange
 from matrixhub.modules.workforce.tasks import TaskDraft, add_tasks, remove_task
-from matrixhub.observe import ignore
 from matrixhub.store import open_database
-from matrixhub.store.pool import migrate
 
 ACTS = (
     "assign",
@@ -360,28 +352,10 @@ class WorkOrders(RuleBasedStateMachine):
         assert told == {task: one.told for task, one in {**self.expected, **self.deleted}.items() if one.told}
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    top = Path(tempfile.mkdtemp(prefix="mh-machine-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsn(data: Path) -> AsyncIterator[str]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-                await in_haste(database)
-            yield engines.endpoints.postgres_dsn
-
-
-def test_acts_and_time_in_any_order_leave_what_the_rules_say(dsn: str) -> None:
-    WorkOrders.dsn = dsn
+def test_acts_and_time_in_any_order_leave_what_the_rules_say(modules_dsn: str) -> None:
+    WorkOrders.dsn = modules_dsn
     run_state_machine_as_test(
         WorkOrders,
         # A failure is shown as it was found: making it shorter would take minutes.
-        settings=settings(max_examples=20, stateful_step_count=15, phases=[Phase.generate]),
+        settings=settings(max_examples=15, stateful_step_count=15, phases=[Phase.generate]),
     )

@@ -175,12 +175,6 @@ class Floor:
         await self.clock.advance((until - self.now).total_seconds())
 
 
-async def in_haste(database: Database) -> None:
-    """Let connections from now on not wait for the disk: these tests are not about losing power."""
-    async with database.connection() as connection:
-        await connection.execute("alter role current_user set synchronous_commit = off")
-
-
 def draft(**changes: Any) -> IncidentDraft:
     """An incident somebody reports."""
     return IncidentDraft(
