@@ -819,6 +819,12 @@ async def test_sensors_incidents_go_to_who_is_available_where_the_building_wants
     spill = await report(floor, auto_assigned=True, source_slots=(SlotId("s"),), raised_by="WD")
     person = await report(floor, auto_assigned=True)
     assert (spill.assignee, person.assignee) == (to_seat(available), on_duty)
+    both = [
+        draft(auto_assigned=True, source_slots=(SlotId("s"),) if number % 2 else (), raised_by="x")
+        for number in range(6)
+    ]
+    made = await incidents.create_incidents(floor.platform, PROPERTY, BUILDING, both, actor="system")
+    assert [order.assignee for order in made] == [on_duty, to_seat(available)] * 3
     await floor.clock.advance(9 * 3600)
     late = await report(floor, auto_assigned=True, event_source="Sensors")
     assert late.assignee is None

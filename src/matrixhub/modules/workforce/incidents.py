@@ -100,6 +100,8 @@ async def create_incident(
 async def add_incidents(work: Work, building_id: BuildingId, drafts: Sequence[IncidentDraft]) -> list[WorkOrder]:
     """Report incidents as a part of an act. The number of statements does not grow with the number of incidents.
 
+    An act that reports in several buildings goes through them in the order of their ids: those who find assignees in a
+    building wait for each other until the commit.
     Raises as `create_incidents`.
     """
     if not drafts:
