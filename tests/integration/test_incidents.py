@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 from tests.integration.floor import (
@@ -24,6 +27,7 @@ from tests.integration.floor import (
     Floor,
     at,
     draft,
+    in_haste,
 )
 
 from matrixhub.config import load_settings
@@ -31,6 +35,7 @@ from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.errors import (
     LimitViolated,
     MissingParameters,
+    NameTaken,
     NotFound,
     QueryTooLong,
     WrongParameters,
@@ -39,11 +44,22 @@ from matrixhub.model.errors import (
 from matrixhub.model.event import check_envelope
 from matrixhub.model.ids import SeatId, ShiftId, SlotId, TaskId, ZoneId
 from matrixhub.model.site import Slot, Zone
+from matrixhub.model.task_catalogue import CustomTask, TaskGroup
 from matrixhub.model.work_order import Assignee, TaskItem, WorkOrder
-from matrixhub.modules.workforce import comments, escalation, incidents, tasks, work_orders, work_queries
+from matrixhub.modules.workforce import (
+    comments,
+    escalation,
+    incidents,
+    planning,
+    task_catalogue,
+    tasks,
+    work_orders,
+    work_queries,
+)
 from matrixhub.modules.workforce.assignment import to_seat
 from matrixhub.modules.workforce.drafts import parse_incident
 from matrixhub.modules.workforce.incidents import IncidentChange
+from matrixhub.modules.workforce.overdue import HANDLERS
 from matrixhub.modules.workforce.records import incident_record, task_record
 from matrixhub.modules.workforce.sensors import draft_for_sensor
 from matrixhub.observe import ignore
@@ -68,8 +84,10 @@ def data() -> Iterator[Path]:
 async def database(data: Path) -> AsyncIterator[Database]:
     with DataDirectory.open(data) as directory:
         async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
+            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as fresh:
+                await migrate(fresh, ignore)
+                await in_haste(fresh)
             async with open_database(engines.endpoints.postgres_dsn, connections_max=8) as found:
-                await migrate(found, ignore)
                 yield found
 
 
@@ -124,8 +142,6 @@ async def test_a_spill_reading_makes_the_event_of_the_contract_field_by_field(fl
 
 
 def contract_example() -> dict[str, Any]:
-    import msgspec
-
     page = (Path(__file__).parents[2] / "docs" / "contract" / "event-bus.md").read_text(encoding="utf-8")
     line = next(line for line in page.splitlines() if line.startswith('[{"ID"'))
     (example,) = msgspec.json.decode(line)
@@ -226,10 +242,13 @@ async def test_another_property_reaches_nothing(floor: Floor) -> None:
 
 
 async def test_what_is_rolled_back_leaves_nothing(floor: Floor) -> None:
-    with pytest.raises(RuntimeError):
+    async def broken() -> None:
         async with floor.platform.work(PROPERTY, "guard") as work:
-            await incidents.add_incidents(work, BUILDING, [draft(assignee=None)])
+            await incidents.add_incidents(work, BUILDING, [draft()])
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await broken()
     assert [await floor.count(table) for table in ("work_orders", "events", "timers", "work_order_history")] == [0] * 4
 
 
@@ -498,8 +517,6 @@ async def test_after_an_outage_everything_overdue_happens_at_once_in_order(floor
 
 
 async def test_two_schedulers_at_once_fire_a_timer_once(floor: Floor) -> None:
-    from matrixhub.modules.workforce.overdue import HANDLERS
-
     made = await report(floor, priority="H")
     await floor.clock.advance(1800)
 
@@ -769,3 +786,98 @@ async def test_a_question_that_is_too_large_or_no_question_is_refused(floor: Flo
             await work_queries.page_work(floor.platform, PROPERTY, Wanted(), key=key)
     with pytest.raises(QueryTooLong):
         await work_queries.last_tasks(floor.platform, PROPERTY, limit=101)
+
+
+async def test_tasks_are_published_and_removed_with_their_shift(floor: Floor) -> None:
+    seat = await floor.seat()
+    kept, gone = [await floor.shift(seat, status="UNPUBLISHED") for _ in range(2)]
+    for shift in (kept, gone):
+        await tasks.add_tasks(floor.platform, PROPERTY, seat, shift, [planned(floor)], actor="boss")
+    await planning.publish_shifts(floor.platform, PROPERTY, BUILDING, [kept], actor="boss")
+    await planning.delete_shifts(floor.platform, PROPERTY, [(seat, gone)], actor="boss")
+    ((found,), (timer,)) = (
+        await work_queries.list_work(
+            floor.platform, PROPERTY, Wanted(since=floor.now, until=floor.now + timedelta(days=1))
+        ),
+        [name for name in await floor.timers() if name not in (kept, gone)],
+    )
+    assert (found.status, found.id) == ("PUBLISHED", timer)
+
+
+async def test_sensors_incidents_go_to_who_is_available_where_the_building_wants_that(floor: Floor) -> None:
+    on_duty, available = await floor.worker(), await floor.seat()
+    async with floor.database.connection() as connection:
+        await connection.execute(
+            "insert into workforce_settings (building_id, property_id, schedule) values ($1, $2, $3)",
+            BUILDING,
+            PROPERTY,
+            {"BUILDING_AVAILBILITY": "1"},
+        )
+        # 08:05 of a Sunday in Singapore
+        await connection.execute(
+            "insert into availabilities (property_id, seat_id, day_of_week, slots) values ($1, $2, 0, $3)",
+            PROPERTY,
+            available,
+            [{"start_s": 8 * 3600, "end_s": 17 * 3600, "name": "day"}],
+        )
+    spill = await report(floor, auto_assigned=True, source_slots=(SlotId("s"),), raised_by="WD")
+    person = await report(floor, auto_assigned=True)
+    assert (spill.assignee, person.assignee) == (to_seat(available), on_duty)
+    await floor.clock.advance(9 * 3600)
+    late = await report(floor, auto_assigned=True, event_source="Sensors")
+    assert late.assignee is None
+
+
+async def test_a_subscriber_infers_from_events_alone_when_a_zone_was_last_cleaned(floor: Floor) -> None:
+    worker = await floor.worker()
+    wanted = [planned(floor), planned(floor), planned(floor, zone_id=LOBBY)]
+    made = await tasks.add_tasks(floor.platform, PROPERTY, worker.seat_id, worker.shift_id, wanted, actor="boss")
+    for order in made:
+        await act(floor, "start", order)
+        await floor.clock.advance(60)
+        if order.zone_id == ZONE:
+            await act(floor, "complete", order)
+    await report(floor)
+    example = Path(__file__).parents[2] / "examples" / "last_clean.py"
+    spec = importlib.util.spec_from_file_location("last_clean", example)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    found = module.last_clean_times(await floor.events())
+    assert {zone: (known.last_clean_at, known.under_way_since) for zone, known in found.items()} == {
+        ZONE: (1710029109 + 120, None),
+        LOBBY: (None, 1710029109 + 120),
+    }
+
+
+# --- the catalogue ---
+
+
+async def test_the_catalogue_keeps_its_quotas_also_when_asked_at_once(floor: Floor) -> None:
+    async def add(number: int, *categories: str) -> TaskGroup:
+        group = TaskGroup(name=f"g{number}", tasks=("Mop",), zone_categories=categories)
+        return await task_catalogue.add_task_group(floor.platform, PROPERTY, group, actor="boss")
+
+    first = await add(0)
+    outcomes = await asyncio.gather(*(add(number, "LABS") for number in range(1, 24)), return_exceptions=True)
+    assert Counter(map(type, outcomes)) == {TaskGroup: 19, LimitViolated: 4}
+    with pytest.raises(NameTaken):
+        await add(0, "ROOMS")
+    assert len(await task_catalogue.list_task_groups(floor.platform, PROPERTY, "LABS")) == 20
+    assert await task_catalogue.list_task_groups(floor.platform, PROPERTY, "ROOMS") == [first]
+    await task_catalogue.remove_task_group(floor.platform, PROPERTY, first.id, actor="boss")
+    await add(30, "LABS")
+    with pytest.raises(NotFound):
+        await task_catalogue.remove_task_group(floor.platform, PROPERTY, first.id, actor="boss")
+
+    mop = CustomTask(name="Mop twice", skills=("mopping",), minutes=10)
+    made = await task_catalogue.add_custom_task(floor.platform, PROPERTY, mop, actor="boss")
+    assert await task_catalogue.list_custom_tasks(floor.platform, PROPERTY) == [made]
+    with pytest.raises(NameTaken):
+        await task_catalogue.add_custom_task(floor.platform, PROPERTY, mop, actor="boss")
+    with pytest.raises(NotFound):
+        await task_catalogue.remove_custom_task(floor.platform, OTHER_PROPERTY, made.id, actor="boss")
+    await task_catalogue.remove_custom_task(floor.platform, PROPERTY, made.id, actor="boss")
+    assert await task_catalogue.list_custom_tasks(floor.platform, PROPERTY) == []

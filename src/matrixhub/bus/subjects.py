@@ -8,6 +8,7 @@ Source: design "The way of the data", docs/decisions/0003-subjects.md, docs/deci
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 from matrixhub.model.ids import BuildingId, PropertyId, subject_token
 from matrixhub.model.routing import ANY, WORDS, expanded, fewest, narrowest
@@ -17,6 +18,9 @@ SENSORS_STREAM = "SENSORS"
 SENSORS_SUBJECTS = "sensors.>"
 EVENTS_STREAM = "EVENTS"
 EVENTS_SUBJECTS = "events.>"
+
+MATCHERS_MAX = 4_096
+"""So many matchers of events are kept, for patterns are expanded at some cost and asked for again and again."""
 
 STREAMS: Mapping[Source, str] = {"sensors": SENSORS_STREAM, "events": EVENTS_STREAM}
 SUBJECTS: Mapping[Source, str] = {"sensors": SENSORS_SUBJECTS, "events": EVENTS_SUBJECTS}
@@ -87,6 +91,7 @@ def filter_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], b
     return _event_matcher(property_id, wanted) if wanted.source == "events" else _reading_matcher(property_id, wanted)
 
 
+@lru_cache(maxsize=MATCHERS_MAX)
 def _event_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], bool]:
     prefix = f"events.{subject_token(property_id)}."
     patterns = {

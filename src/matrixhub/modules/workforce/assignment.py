@@ -13,6 +13,7 @@ from matrixhub.model.ids import BuildingId, SeatId, ShiftId, ZoneId
 from matrixhub.model.work_order import Assignee, IncidentDraft
 from matrixhub.model.workforce_settings import WorkforceSettings
 from matrixhub.modules.work import Work
+from matrixhub.store.availability import zones_available
 from matrixhub.store.work_orders import (
     Candidate,
     candidates_of_seats,
@@ -85,30 +86,11 @@ async def find_assignees(
         if not numbers:
             continue
         zones = [drafts[number].zone_id for number in numbers]
-        finder = candidates_available if available else _candidates_on_duty
+        finder = _candidates_available if available else _candidates_on_duty
         candidates = await finder(work, building_id, frozenset(zones))
         for number, one in zip(numbers, share_out(candidates, zones, work.now), strict=True):
             found[number] = Assignee(seat_id=one.seat_id, shift_id=one.shift_id) if one else None
     return found
-
-
-async def candidates_available(
-    work: Work, building_id: BuildingId, zone_ids: Collection[ZoneId]
-) -> Sequence[Candidate]:
-    """Who is inside a period of availability for one of the zones, clocked in or not."""
-    return await candidates_of_seats(
-        work.connection, work.property_id, await available_seats(work, building_id, zone_ids)
-    )
-
-
-async def available_seats(
-    work: Work, building_id: BuildingId, zone_ids: Collection[ZoneId]
-) -> Mapping[SeatId, frozenset[ZoneId]]:
-    """The seats that are available now for one of the zones, each with those of them it is for (none are all).
-
-    The seam to `store/availability.py: seats_available`; until it is joined nobody is available.
-    """
-    return {}
 
 
 async def check_assignees(work: Work, building_id: BuildingId, assignees: Sequence[Assignee]) -> None:
@@ -144,3 +126,11 @@ def to_seat(seat_id: SeatId) -> Assignee:
 
 async def _candidates_on_duty(work: Work, building_id: BuildingId, zone_ids: Collection[ZoneId]) -> Sequence[Candidate]:
     return await candidates_on_duty(work.connection, work.property_id, building_id, zone_ids, work.now)
+
+
+async def _candidates_available(
+    work: Work, building_id: BuildingId, zone_ids: Collection[ZoneId]
+) -> Sequence[Candidate]:
+    """Who is inside a period of availability for one of the zones, clocked in or not."""
+    seats = await zones_available(work.connection, work.property_id, building_id, zone_ids, work.now)
+    return await candidates_of_seats(work.connection, work.property_id, seats)
