@@ -134,7 +134,7 @@ AppendFault = Literal["", "refused", "unsure", "full"]
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """How many of some events are on disk, from the first on, and what became of the next one.
+    """How many of some events are on disk for certain, from the first on, and what became of the next one.
 
     After `refused` or `unsure` only the end of the stream tells how far it goes.
     """
