@@ -1,6 +1,6 @@
 """A thousand customers on one port: an endpoint for each path `/<number>`, some of which hang or reset.
 
-When a reading came is entered by its stamp, for each endpoint.
+When a reading came, or an event of an incident, is entered by its stamp, for each endpoint.
 """
 
 from __future__ import annotations
@@ -34,8 +34,24 @@ class _Reading(msgspec.Struct, gc=False):
     v: _Values
 
 
+class _Meta(msgspec.Struct, gc=False):
+    Name: str = "0"
+
+
+class _Event(msgspec.Struct, gc=False):
+    Meta: _Meta
+
+
 _items = msgspec.json.Decoder(list[str]).decode
 _reading = msgspec.json.Decoder(_Reading).decode
+_events = msgspec.json.Decoder(list[_Event]).decode
+
+
+def _stamps(body: bytes) -> list[int]:
+    """The stamps of readings, which are strings, or of events, which are objects."""
+    if body[:2] == b"[{":
+        return [int(event.Meta.Name) for event in _events(body)]
+    return [_reading(item).v.stamp for item in _items(body)]
 
 
 class Crowd:
@@ -76,7 +92,7 @@ class Crowd:
         manner = self._manners.get(number, "take")
         if manner == "take":
             now_ns = time.monotonic_ns()
-            self.arrivals += [(number, _reading(item).v.stamp, now_ns) for item in _items(message.body)]
+            self.arrivals += [(number, stamp, now_ns) for stamp in _stamps(message.body)]
         self.hung += manner == "hang"
         self.reset += manner == "reset"
         return manner

@@ -52,7 +52,7 @@ def idle(bench: Bench) -> Sequence[Row]:
         time.sleep(2.0)
         before_mb, before_cpu = memory.now_mb(), _cpu_of(process, 5.0)
         asyncio.run(_subscribe(hub, bench.receiver_url, bench.ca_pem, IDLE, by_building=False))
-        _wait_owned(hub, IDLE + 1)
+        wait_owned(hub, IDLE + 1)
         time.sleep(8.0)
         after_mb, after_cpu = memory.now_mb(), _cpu_of(process, 10.0)
     kb = (after_mb - before_mb) * 1024 / IDLE
@@ -163,7 +163,7 @@ def _crowded(
     ):
         where = crowd.ask("listen")
         devices = asyncio.run(_subscribe(hub, where["url"], where["ca_pem"], ENDPOINTS, by_building=by_building))
-        _wait_owned(hub, ENDPOINTS + 1)
+        wait_owned(hub, ENDPOINTS + 1)
         yield hub, crowd, devices
 
 
@@ -202,7 +202,7 @@ async def _subscribe(hub: Hub, url: str, ca_pem: str, count: int, *, by_building
     return [slot.id for slot in site.slots]
 
 
-def _wait_owned(hub: Hub, count: int, *, seconds: float = 120.0) -> None:
+def wait_owned(hub: Hub, count: int, *, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while (owned := hub.spent().get("matrixhub_subscriptions_owned", 0)) < count or hub.spent()[
         "matrixhub_subscriptions_behind"
@@ -254,7 +254,7 @@ def _one_event(crowd: Child, sender: _Sender, device: str) -> float:
     """Seconds from one reading to its last arrival."""
     crowd.ask("take_arrivals")
     stamp = sender.send(device)
-    arrivals = _wait_arrivals(crowd, ENDPOINTS)
+    arrivals = wait_arrivals(crowd, ENDPOINTS)
     if {number for number, _, _ in arrivals} != set(range(ENDPOINTS)):
         raise BenchError("some endpoints did not get the reading")
     return float(max(at for _, _, at in arrivals) - stamp) / 1e9
@@ -277,7 +277,7 @@ def _latencies(arrivals: Sequence[tuple[int, int, int]], endpoints: Sequence[int
     return sorted((at - stamp) / 1e6 for number, stamp, at in arrivals if number in wanted)
 
 
-def _wait_arrivals(crowd: Child, count: int, *, seconds: float = 60.0) -> list[tuple[int, int, int]]:
+def wait_arrivals(crowd: Child, count: int, *, seconds: float = 60.0) -> list[tuple[int, int, int]]:
     deadline = time.monotonic() + seconds
     while (seen := crowd.ask("count")["count"]) < count:
         if time.monotonic() > deadline:

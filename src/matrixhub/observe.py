@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+from matrixhub.model.subscription import SOURCES
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter that nobody asked for
 
@@ -373,9 +376,10 @@ class SubscriptionsOwned(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BalanceMeasured(Fact):
-    """The balance of a subscription, or of all together (''), as the auditor has just taken it."""
+    """The balance of a subscription, or of all to the same stream (''), as the auditor has just taken it."""
 
     level: ClassVar[Level] = ""
+    source: str = "sensors"
     subscription: str
     accepted: int
     delivered: int
@@ -404,10 +408,11 @@ class BalanceRestored(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BalancesForgotten(Fact):
-    """The subscription is no more, or ('') another process keeps the books now."""
+    """The subscription is no more, or ('') another process keeps the books of the stream now."""
 
     level: ClassVar[Level] = "debug"
     subscription: str = ""
+    source: str = "sensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -422,10 +427,11 @@ class ReadingsExpired(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamPurged(Fact):
-    """Messages that are too old, and that nobody waits for any more, were removed."""
+    """Messages that are too old, and that nobody waits for any more, were removed from a stream."""
 
     messages: int
     first_seq: int
+    source: str = "sensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -502,7 +508,10 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"matrixhub_{name}", text, labels, registry=self.registry)
 
-        self.balance = {part: gauge(f"balance_{part}", text) for part, text in _BALANCE_PARTS.items()}
+        self.balance = {part: gauge(f"balance_{part}", text, "source") for part, text in _BALANCE_PARTS.items()}
+        for source in SOURCES:
+            self._set_balance(source, dict.fromkeys(_BALANCE_PARTS, 0))
+        self._balances_of: defaultdict[str, set[str]] = defaultdict(set)
         self.subscription_balance = {
             part: gauge(f"subscription_balance_{part}", text, "subscription") for part, text in _BALANCE_PARTS.items()
         }
@@ -561,24 +570,35 @@ class Metrics:
                 self.owned.set(fact.owned)
                 self.behind.set(fact.behind)
             case BalanceMeasured():
-                for part in _BALANCE_PARTS:
-                    gauge = self.balance[part]
-                    if fact.subscription:
-                        gauge = self.subscription_balance[part].labels(fact.subscription)
-                    gauge.set(getattr(fact, part))
+                values = {part: getattr(fact, part) for part in _BALANCE_PARTS}
+                if not fact.subscription:
+                    self._set_balance(fact.source, values)
+                    return
+                self._balances_of[fact.source].add(fact.subscription)
+                for part, value in values.items():
+                    self.subscription_balance[part].labels(fact.subscription).set(value)
             case BalancesForgotten():
-                for part in _BALANCE_PARTS:
-                    if fact.subscription:
-                        self.subscription_balance[part].remove(fact.subscription)
-                    else:
-                        self.subscription_balance[part].clear()
-                        self.balance[part].set(0)
+                if fact.subscription:
+                    self._forget_balances({fact.subscription}, fact.source)
+                else:
+                    self._forget_balances(set(self._balances_of[fact.source]), fact.source)
+                    self._set_balance(fact.source, dict.fromkeys(_BALANCE_PARTS, 0))
             case BalanceBroken():
                 self.broken.inc()
             case ReadingsExpired():
                 self.expired.inc(fact.items)
             case StreamPurged():
                 self.purged.inc(fact.messages)
+
+    def _set_balance(self, source: str, values: Mapping[str, int]) -> None:
+        for part, value in values.items():
+            self.balance[part].labels(source).set(value)
+
+    def _forget_balances(self, subscriptions: set[str], source: str) -> None:
+        for subscription in subscriptions & self._balances_of[source]:
+            self._balances_of[source].discard(subscription)
+            for gauge in self.subscription_balance.values():
+                gauge.remove(subscription)
 
 
 class Reporter:

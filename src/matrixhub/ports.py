@@ -61,7 +61,7 @@ class Bounds:
 
 
 class Bus(Protocol):
-    """The durable stream of readings."""
+    """A durable stream: that of readings, or that of events. The lines of its messages are its items."""
 
     async def publish(self, messages: Sequence[Outgoing]) -> Sequence[BaseException | None]:
         """Store the messages in this order; one answer each: None when on disk, else why not.
@@ -106,6 +106,10 @@ class Bus(Protocol):
     async def purge(self, before_seq: int) -> None:
         """Remove the messages with sequence < before_seq for good. Raises BusError."""
         ...
+
+
+Buses = Mapping[Source, Bus]
+"""The bus of each stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from matrixhub import __version__
-from matrixhub.bus import NatsBus, StreamSettings, open_bus
+from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.config import Settings, listen_address, policy_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
@@ -31,11 +31,12 @@ from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.model.policy import BatchLimits
+from matrixhub.model.subscription import Source
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
-from matrixhub.ports import Sender
+from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
-from matrixhub.store.duty import AUDIT_DUTY, RETENTION_DUTY, PostgresDuty
+from matrixhub.store.duty import AUDIT_DUTIES, RETENTION_DUTIES, PostgresDuty
 from matrixhub.store.keys import digest, keep_local_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.notices import NoticeStore
@@ -53,6 +54,9 @@ Role = Literal["ingest", "deliveries", "api"]
 ROLES: tuple[Role, ...] = ("ingest", "deliveries", "api")
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
+
+PARTITIONS_WITH: Source = "sensors"
+"""The stream whose retention also keeps the partitions, which are of all subscriptions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,7 +188,7 @@ def allowed_to_all(settings: Settings) -> Allowance:
 
 
 def stream_settings(settings: Settings) -> StreamSettings:
-    """How the stream of readings is kept."""
+    """How each of the streams is kept."""
     return StreamSettings(
         replicas=settings.streams.replicas,
         size_bytes_max=settings.streams.size_bytes_max,
@@ -228,7 +232,8 @@ async def _run_roles(
         await migrate(database, observe)
         if local_key:
             await keep_local_key(database, local_key)
-        bus = await resources.enter_async_context(open_bus(endpoints.nats_url, stream_settings(settings), observe))
+        buses = await resources.enter_async_context(open_buses(endpoints.nats_url, stream_settings(settings), observe))
+        bus = buses["sensors"]
         checks: dict[str, Callable[[], Awaitable[bool]]] = {
             "postgres": partial(_answers, database),
             "nats": partial(_connected, bus, engines),
@@ -243,15 +248,15 @@ async def _run_roles(
         if "deliveries" in roles:
             leases = PostgresLeases(database, codec, observe)
             resources.push_async_callback(leases.close)
-            worker = await _add_deliveries(settings, worker_id, database, leases, bus, sender, observe, stages)
+            worker = await _add_deliveries(settings, worker_id, database, leases, buses, sender, observe, stages)
             checks["deliveries"] = _as_check(worker.healthy)
-            _add_notices(settings, database, codec, bus, sender, observe, stages)
+            _add_notices(settings, database, codec, buses, sender, observe, stages)
         rest = None
         if "api" in roles:
             rest = RestHub(
                 database=database,
                 codec=codec,
-                bus=bus,
+                buses=buses,
                 sender=sender,
                 clock=SystemClock(),
                 limits=batch_limits(settings),
@@ -344,17 +349,17 @@ async def _add_deliveries(
     worker_id: WorkerId,
     database: Database,
     leases: PostgresLeases,
-    bus: NatsBus,
+    buses: Buses,
     sender: Sender,
     observe: Observe,
     stages: list[Stage],
 ) -> Worker:
     """The role `deliveries`: a worker, and those who keep the books of what it does."""
-    recent = Recent()
-    worker = Worker(worker_id, _worker_settings(settings), bus, leases, sender, SystemClock(), observe, recent)
+    recent = {source: Recent() for source in buses}
+    worker = Worker(worker_id, _worker_settings(settings), buses, leases, sender, SystemClock(), observe, recent)
     stages.append(("deliveries", worker.run))
     stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
-    await _add_bookkeeping(settings, database, bus, recent, observe, stages)
+    await _add_bookkeeping(settings, database, buses, recent, observe, stages)
     return worker
 
 
@@ -362,7 +367,7 @@ def _add_notices(
     settings: Settings,
     database: Database,
     codec: Codec,
-    bus: NatsBus,
+    buses: Buses,
     sender: Sender,
     observe: Observe,
     stages: list[Stage],
@@ -370,7 +375,7 @@ def _add_notices(
     """What tells a second channel how subscriptions fare."""
     notices = Notices(
         NoticeStore(database, codec),
-        bus,
+        buses,
         sender,
         SystemClock(),
         observe,
@@ -380,30 +385,32 @@ def _add_notices(
 
 
 async def _add_bookkeeping(
-    settings: Settings, database: Database, bus: NatsBus, recent: Recent, observe: Observe, stages: list[Stage]
+    settings: Settings,
+    database: Database,
+    buses: Buses,
+    recent: Mapping[Source, Recent],
+    observe: Observe,
+    stages: list[Stage],
 ) -> None:
-    """The balance and retention."""
+    """The balance and retention, stream by stream."""
     clock = SystemClock()
     books = PostgresBooks(database)
-    auditor = Auditor(HeardBus(bus, recent, clock), books, PostgresDuty(database.dsn, AUDIT_DUTY), clock, observe)
-    retention = Retention(
-        RetentionSettings(
-            # What repeats are recognised by is read back from the stream.
-            stream_s=max(settings.streams.retention_s, settings.ingest.dedup_window_s),
-            pending_s=settings.streams.retention_pending_s,
-            attempts_s=settings.deliveries.attempts_retention_s,
-            parked_s=settings.deliveries.parked_retention_s,
-        ),
-        bus,
-        books,
-        PostgresPartitions(database),
-        PostgresDuty(database.dsn, RETENTION_DUTY),
-        clock,
-        observe,
+    kept = RetentionSettings(
+        # What repeats are recognised by is read back from the stream.
+        stream_s=max(settings.streams.retention_s, settings.ingest.dedup_window_s),
+        pending_s=settings.streams.retention_pending_s,
+        attempts_s=settings.deliveries.attempts_retention_s,
+        parked_s=settings.deliveries.parked_retention_s,
     )
-    await retention.make_partitions()  # before the first attempt is recorded
-    stages.append((auditor.name, auditor.run))
-    stages.append((retention.name, retention.run))
+    for source, bus in buses.items():
+        audits = PostgresDuty(database.dsn, AUDIT_DUTIES[source])
+        auditor = Auditor(HeardBus(bus, recent[source], clock), books, audits, clock, observe, source)
+        partitions = PostgresPartitions(database) if source == PARTITIONS_WITH else None
+        retains = PostgresDuty(database.dsn, RETENTION_DUTIES[source])
+        retention = Retention(kept, bus, books, partitions, retains, clock, observe, source)
+        await retention.make_partitions()  # before the first attempt is recorded
+        stages.append((auditor.name, auditor.run))
+        stages.append((retention.name, retention.run))
 
 
 def _listener(

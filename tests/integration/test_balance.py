@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ import nats
 import pytest
 import pytest_asyncio
 
-from matrixhub.bus import NatsBus, StreamSettings, open_bus
+from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.subjects import filter_matcher, filter_pattern, sensor_subject
 from matrixhub.config import load_settings
 from matrixhub.deliveries.auditor import Auditor
@@ -32,7 +32,7 @@ from matrixhub.model.destination import Destination
 from matrixhub.model.errors import NotFound, StoreError
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId, ZoneId
 from matrixhub.model.policy import BatchLimits
-from matrixhub.model.subscription import Filter, Position, Subscription
+from matrixhub.model.subscription import Filter, Position, Source, Subscription
 from matrixhub.observe import (
     BalanceBroken,
     BalanceMeasured,
@@ -49,7 +49,7 @@ from matrixhub.ports import Advance, Books, Bus, Counted, Message, Outgoing
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
-from matrixhub.store.duty import AUDIT_DUTY, PostgresDuty
+from matrixhub.store.duty import AUDIT_DUTIES, PostgresDuty
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.partitions import PostgresPartitions
 from matrixhub.store.pool import migrate
@@ -110,7 +110,7 @@ async def world(engines: Engines) -> AsyncIterator[World]:
     await client.close()
     async with (
         open_database(engines.postgres, connections_max=6) as database,
-        open_bus(engines.nats, StreamSettings(), ignore) as bus,
+        open_buses(engines.nats, StreamSettings(), ignore) as buses,
     ):
         async with database.connection() as connection:
             await connection.execute(f"truncate {TABLES} cascade")
@@ -118,7 +118,7 @@ async def world(engines: Engines) -> AsyncIterator[World]:
         site = make_site(3)
         await apply_site(database, site, remove=False)
         leases = PostgresLeases(database, CODEC, ignore)
-        yield World(database, bus, leases, site.property.id)
+        yield World(database, buses, leases, site.property.id)
         await leases.close()
 
 
@@ -145,8 +145,15 @@ class LaterClock(SystemClock):
 class World:
     """A stream, books, and hands that deliver."""
 
-    def __init__(self, database: Database, bus: NatsBus, leases: PostgresLeases, property_id: PropertyId) -> None:
-        self.database, self.bus, self.leases, self.property_id = database, bus, leases, property_id
+    def __init__(
+        self,
+        database: Database,
+        buses: Mapping[Source, NatsBus],
+        leases: PostgresLeases,
+        property_id: PropertyId,
+    ) -> None:
+        self.database, self.buses, self.leases, self.property_id = database, buses, leases, property_id
+        self.bus = buses["sensors"]
         self.books = PostgresBooks(database)
         self.one_at_a_time = asyncio.Lock()
         self.facts: list[Fact] = []
@@ -206,7 +213,7 @@ class World:
         )
 
     async def balances(self) -> dict[SubscriptionId, Balance]:
-        return dict(await take_balances(self.bus, self.books))
+        return dict(await take_balances(self.buses, self.books))
 
     async def account(self, subscription: Subscription) -> Account:
         [account] = await self.books.accounts("sensors", subscription.id)
@@ -394,14 +401,14 @@ async def test_the_balance_is_exact_while_everything_moves(world: World) -> None
 
 async def test_a_subscription_that_is_not_there_has_no_balance(world: World) -> None:
     with pytest.raises(NotFound):
-        await subscription_balance(world.bus, world.books, SubscriptionId("sub_none"))
+        await subscription_balance(world.buses, world.books, SubscriptionId("sub_none"))
 
 
 async def test_balances_of_a_property_leave_out_the_others(world: World) -> None:
     made = await world.subscribe()
-    found = await take_balances(world.bus, world.books, property_id=PropertyId("other"))
+    found = await take_balances(world.buses, world.books, property_id=PropertyId("other"))
     assert dict(found) == {}
-    assert list(await take_balances(world.bus, world.books, property_id=world.property_id)) == [made.id]
+    assert list(await take_balances(world.buses, world.books, property_id=world.property_id)) == [made.id]
 
 
 async def test_what_is_replayed_counts_once_more(world: World) -> None:
@@ -412,11 +419,11 @@ async def test_what_is_replayed_counts_once_more(world: World) -> None:
     back = Position(seq=6, item=1)
     again = await count_pending(world.bus, made, back)
     assert await hand.save(position=back, replayed=again, replay="rpl_1", replayed_from=Position(seq=21))
-    found = await subscription_balance(world.bus, world.books, made.id)
+    found = await subscription_balance(world.buses, world.books, made.id)
     assert found.holds
     assert (found.replayed, found.pending) == (again, again)
     await hand.deliver_all()
-    found = await subscription_balance(world.bus, world.books, made.id)
+    found = await subscription_balance(world.buses, world.books, made.id)
     assert found.holds
     assert (found.accepted, found.delivered, found.pending) == (60 + again, 60 + again, 0)
 
@@ -429,11 +436,11 @@ async def test_parts_of_a_request_that_were_settled_before_the_whole_are_not_pen
     assert await hand.save(sending_to=end)
     assert await hand.save(sending_to=end, lanes_done=1, delivered=4)
     assert await hand.save(sending_to=end, lanes_done=3, parked=(hand._parked(0), hand._parked(1)))
-    found = await subscription_balance(world.bus, world.books, made.id)
+    found = await subscription_balance(world.buses, world.books, made.id)
     assert (found.accepted, found.delivered, found.parked, found.pending) == (30, 4, 2, 24)
     assert found.holds
     assert await hand.save(position=end, delivered=9)
-    found = await subscription_balance(world.bus, world.books, made.id)
+    found = await subscription_balance(world.buses, world.books, made.id)
     assert (found.delivered, found.pending, found.difference) == (13, 15, 0)
 
 
@@ -450,7 +457,7 @@ async def test_the_auditor_counts_everybody_up_to_the_end(world: World) -> None:
     await world.audit(auditor, 5)
     for one in (*early, *late):
         account = await world.account(one)
-        assert account.accepted == (await subscription_balance(world.bus, world.books, one.id)).accepted > 0
+        assert account.accepted == (await subscription_balance(world.buses, world.books, one.id)).accepted > 0
         assert auditor.balances[one.id].holds
     assert (await world.account(early[0])).accepted_to.seq == await world.end()
 
@@ -500,7 +507,7 @@ async def test_two_auditors_at_once_count_everything_once(world: World) -> None:
     await world.audit(auditors[0])
     for one in made:
         account = await world.account(one)
-        hold = await subscription_balance(world.bus, world.books, one.id)
+        hold = await subscription_balance(world.buses, world.books, one.id)
         assert hold.holds
         assert account.accepted_to.seq == await world.end()
         assert account.accepted == hold.accepted == hold.pending
@@ -552,7 +559,7 @@ async def test_the_balance_is_exact_after_a_filter_was_changed_anywhere(world: W
         assert auditor.balances[made.id].holds
     await hand.deliver_all()
     await world.audit(auditor, 2)
-    found = await subscription_balance(world.bus, world.books, made.id)
+    found = await subscription_balance(world.buses, world.books, made.id)
     assert found.holds
     assert found.pending == 0
     assert (await world.account(made)).accepted == found.delivered
@@ -592,11 +599,11 @@ async def test_a_balance_that_was_broken_on_purpose_is_red(world: World, damage:
     before = await world.account(made)
     assert before.position == Position(seq=11)
     await world.execute(damage)
-    assert (await subscription_balance(world.bus, world.books, made.id)).difference == difference
+    assert (await subscription_balance(world.buses, world.books, made.id)).difference == difference
     await world.audit(auditor)
     assert world.told(BalanceBroken) == [BalanceBroken(subscription=made.id, difference=difference)]
     shown = metrics.render().decode()
-    assert f"matrixhub_balance_difference {difference:.1f}" in shown
+    assert f'matrixhub_balance_difference{{source="sensors"}} {difference:.1f}' in shown
     assert f'matrixhub_subscription_balance_difference{{subscription="{made.id}"}} {difference:.1f}' in shown
     await world.execute(
         "update subscription_progress set delivered = $1, position_seq = $2, accepted = $3, expired = $4,"
@@ -609,7 +616,7 @@ async def test_a_balance_that_was_broken_on_purpose_is_red(world: World, damage:
     )
     await world.audit(auditor)
     assert world.told(BalanceRestored) == [BalanceRestored(subscription=made.id)]
-    assert "matrixhub_balance_difference 0.0" in metrics.render().decode()
+    assert 'matrixhub_balance_difference{source="sensors"} 0.0' in metrics.render().decode()
 
 
 async def test_metrics_are_those_of_the_balance_and_go_with_the_subscription(world: World) -> None:
@@ -618,7 +625,7 @@ async def test_metrics_are_those_of_the_balance_and_go_with_the_subscription(wor
     await (await world.carrier(made)).step(12)
     auditor = world.auditor()
     await world.audit(auditor)
-    expected = {"accepted": 30, "delivered": 12, "pending": 18, "parked": 0, "expired": 0, "skipped": 0}
+    expected: dict[str, Any] = {"accepted": 30, "delivered": 12, "pending": 18, "parked": 0, "expired": 0, "skipped": 0}
     for name in (made.id, ""):
         last = [fact for fact in world.told(BalanceMeasured) if fact.subscription == name][-1]
         assert last == BalanceMeasured(subscription=name, difference=0, **expected)
@@ -632,7 +639,10 @@ async def test_metrics_are_those_of_the_balance_and_go_with_the_subscription(wor
 
 
 async def test_one_process_has_a_duty_and_another_takes_over_when_it_ends(engines: Engines) -> None:
-    one, other = PostgresDuty(engines.postgres, AUDIT_DUTY), PostgresDuty(engines.postgres, AUDIT_DUTY)
+    one, other = (
+        PostgresDuty(engines.postgres, AUDIT_DUTIES["sensors"]),
+        PostgresDuty(engines.postgres, AUDIT_DUTIES["sensors"]),
+    )
     assert await one.held()
     assert not await other.held()
     assert await one.held()
@@ -646,8 +656,8 @@ async def test_one_process_has_a_duty_and_another_takes_over_when_it_ends(engine
 
 
 async def test_a_process_that_hangs_loses_its_duty(engines: Engines) -> None:
-    hanging = PostgresDuty(engines.postgres, AUDIT_DUTY, idle_max_s=0.2)
-    other = PostgresDuty(engines.postgres, AUDIT_DUTY)
+    hanging = PostgresDuty(engines.postgres, AUDIT_DUTIES["sensors"], idle_max_s=0.2)
+    other = PostgresDuty(engines.postgres, AUDIT_DUTIES["sensors"])
     assert await hanging.held()
     async with asyncio.timeout(20):
         while not await other.held():
@@ -754,13 +764,13 @@ async def test_a_paused_subscription_holds_the_stream_until_the_second_age(world
     world.later.days = 89
     await world.retention().keep_stream()
     assert (await world.bus.bounds()).first_seq == at.seq
-    found = await subscription_balance(world.bus, world.books, made.id)
+    found = await subscription_balance(world.buses, world.books, made.id)
     assert found.holds
     assert found.expired == 0
     world.later.days = 91
     await world.retention().keep_stream()
     assert (await world.bus.bounds()).first_seq == 41
-    after = await subscription_balance(world.bus, world.books, made.id)
+    after = await subscription_balance(world.buses, world.books, made.id)
     assert after.holds
     assert (after.expired, after.pending) == (found.pending, 0)
 
@@ -905,13 +915,13 @@ async def test_parked_readings_expire_after_their_time_and_the_balance_is_exact(
     assert_hold(await world.balances())
     world.later.days = 4091
     await world.retention().keep_partitions()
-    found = await subscription_balance(world.bus, world.books, made.id)
+    found = await subscription_balance(world.buses, world.books, made.id)
     assert found.holds
     assert (found.parked, found.expired) == (4, 7)
     assert world.told(ReadingsExpired) == [ReadingsExpired(subscription=made.id, items=7, where="parked")]
     world.later.days = 4110
     await world.retention().keep_partitions()
-    found = await subscription_balance(world.bus, world.books, made.id)
+    found = await subscription_balance(world.buses, world.books, made.id)
     assert (found.parked, found.expired, found.difference) == (0, 11, 0)
     assert {
         name for name in await partitions(world, "parked") if name < f"parked_{start + timedelta(days=9):%Y%m%d}"
@@ -931,7 +941,7 @@ async def test_parked_readings_that_are_sent_again_while_they_expire_are_counted
             assert await hand.save(redriven=tuple(ids[start : start + 3]))
 
     await asyncio.gather(redrive(), world.books.expire_parked(datetime.now(UTC) - timedelta(days=90)))
-    found = await subscription_balance(world.bus, world.books, made.id)
+    found = await subscription_balance(world.buses, world.books, made.id)
     assert found.holds
     assert found.parked == 0
     assert found.delivered + found.expired == 30

@@ -201,7 +201,7 @@ def notices(database: Database, bus: MemoryBus, sender: Recording, clock: FakeCl
 
 def stage(database: Database, bus: MemoryBus, sender: Sender, clock: FakeClock, facts: list[Fact]) -> Notices:
     store = NoticeStore(database, CODEC)
-    return Notices(store, bus, sender, clock, facts.append, retention_pending_s=RETENTION_S)
+    return Notices(store, {"sensors": bus}, sender, clock, facts.append, retention_pending_s=RETENTION_S)
 
 
 async def made_property(database: Database, seed: int = 1) -> PropertyId:

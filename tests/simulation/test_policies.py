@@ -170,7 +170,7 @@ class Hub:
             WorkerSettings(
                 lease_s=self.lease_s, buffer_bytes=4_000, read_bytes=2_000, memory_bytes=self.rng.choice([3_000, 10**6])
             ),
-            ProcessBus(self.bus, process),
+            {"sensors": ProcessBus(self.bus, process)},
             ProcessLeases(self.leases, process),
             ProcessSender(self.endpoints, process),
             ProcessClock(process),

@@ -79,7 +79,13 @@ class World:
             read_bytes=10_000,
         )
         worker = Worker(
-            WorkerId(name), settings, self.bus, self.leases, sender or self._sender, self.clock, self.facts.append
+            WorkerId(name),
+            settings,
+            {"sensors": self.bus},
+            self.leases,
+            sender or self._sender,
+            self.clock,
+            self.facts.append,
         )
         stop = asyncio.Event()
         self._tasks[name] = asyncio.create_task(worker.run(stop), name=name), stop

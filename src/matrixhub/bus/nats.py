@@ -21,8 +21,9 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from matrixhub.bus.subjects import SENSORS_STREAM, SENSORS_SUBJECTS
+from matrixhub.bus.subjects import SENSORS_STREAM, SENSORS_SUBJECTS, STREAMS, SUBJECTS
 from matrixhub.model.errors import BusError, EngineError, StreamFull
+from matrixhub.model.subscription import SOURCES, Source
 from matrixhub.observe import BusDisconnected, BusReconnected, MessagesStored, Observe, PublishRepeated
 from matrixhub.ports import Bounds, Message, Outgoing, Page
 
@@ -48,7 +49,7 @@ _STREAM_FULL = frozenset({10047, 10077, 10023})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamSettings:
-    """How the stream of readings is kept."""
+    """How a stream is kept."""
 
     replicas: int = 1
     size_bytes_max: int = 0
@@ -525,6 +526,24 @@ def _rfc3339(instant_ms: int) -> str:
 
 
 @contextlib.asynccontextmanager
+async def open_buses(
+    url: str, settings: StreamSettings, observe: Observe, *, create: bool = True
+) -> AsyncIterator[Mapping[Source, NatsBus]]:
+    """The buses of all streams, on one connection. With `create`, the streams exist from here on, as the settings say.
+
+    Raises: EngineError if NATS cannot be reached, BusError if it refuses a stream.
+    """
+    async with _connected(url, observe) as client:
+        buses = {
+            source: NatsBus(client, settings, observe, stream=STREAMS[source], subjects=SUBJECTS[source])
+            for source in SOURCES
+        }
+        for bus in buses.values():
+            await bus.start(create=create)
+        yield buses
+
+
+@contextlib.asynccontextmanager
 async def open_bus(
     url: str,
     settings: StreamSettings,
@@ -534,10 +553,19 @@ async def open_bus(
     subjects: str = SENSORS_SUBJECTS,
     create: bool = True,
 ) -> AsyncIterator[NatsBus]:
-    """A connected bus. With `create`, its stream exists from here on and is as the settings say.
+    """A connected bus of one stream. With `create`, it exists from here on and is as the settings say.
 
     Raises: EngineError if NATS cannot be reached, BusError if it refuses the stream.
     """
+    async with _connected(url, observe) as client:
+        bus = NatsBus(client, settings, observe, stream=stream, subjects=subjects)
+        await bus.start(create=create)
+        yield bus
+
+
+@contextlib.asynccontextmanager
+async def _connected(url: str, observe: Observe) -> AsyncIterator[Client]:
+    """A connection that comes back by itself. Raises EngineError if NATS cannot be reached."""
     closing = False
 
     async def disconnected() -> None:
@@ -572,9 +600,7 @@ async def open_bus(
             f"NATS at {url.rpartition('@')[2]} cannot be reached: {str(error) or type(error).__name__}"
         ) from error
     try:
-        bus = NatsBus(client, settings, observe, stream=stream, subjects=subjects)
-        await bus.start(create=create)
-        yield bus
+        yield client
     finally:
         closing = True
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from matrixhub.model.ids import BuildingId, PropertyId, subject_token
-from matrixhub.model.routing import ANY, URGENT, expanded, fewest, narrowest, urgent
+from matrixhub.model.routing import ANY, URGENT, WORDS, expanded, fewest, narrowest, urgent
 from matrixhub.model.subscription import Filter, Source
 
 SENSORS_STREAM = "SENSORS"
@@ -97,14 +97,19 @@ def _event_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], b
         for pattern in wanted.patterns
         for five in expanded(pattern)
     }
+    # Which words are `*` has few shapes, however many patterns there are: a subject is looked up once for each shape.
+    shapes = {tuple(word == ANY for word in five) for five in patterns}
 
     def matches(subject: str) -> bool:
         if not subject.startswith(prefix):
             return False
         words = subject[len(prefix) :].split(".")
-        return not patterns or any(
-            len(five) == len(words) and all(p in (ANY, w) for p, w in zip(five, words, strict=True))
-            for five in patterns
+        return not patterns or (
+            len(words) == WORDS
+            and any(
+                tuple(ANY if any_word else word for any_word, word in zip(shape, words, strict=True)) in patterns
+                for shape in shapes
+            )
         )
 
     return matches

@@ -16,7 +16,7 @@ from matrixhub.cli.local import (
     LimitOption,
     find_subscription,
     open_operator,
-    open_operator_bus,
+    open_operator_buses,
     parse_time,
     parse_uuid,
     print_json,
@@ -71,7 +71,7 @@ def list_(
     if not found:
         typer.echo("No attempt.")
         return
-    table = Table("at", "attempt", "kind", "readings", "status", "seconds", "outcome", box=None, pad_edge=False)
+    table = Table("at", "attempt", "kind", "items", "status", "seconds", "outcome", box=None, pad_edge=False)
     for recorded in found:
         attempt = recorded.attempt
         table.add_row(
@@ -109,13 +109,14 @@ def show(
                 raise NotFound(f"{subscription_id} has no attempt {attempt_id}")
             if not body:
                 return recorded, None
-            async with open_operator_bus(data) as bus:
+            async with open_operator_buses(data) as buses:
+                bus = buses[overview.subscription.filter.source]
                 return recorded, await remake_body(operator.database, bus, overview, recorded.attempt)
 
     recorded, remade = run_command(work)
     if remade is not None:
         if not remade.whole:
-            said = f"{remade.items:,} readings of {recorded.attempt.items:,} that were sent"
+            said = f"{remade.items:,} of {recorded.attempt.items:,} items that were sent"
             typer.echo(f"This is not exactly what was sent: {said}", err=True)
         sys.stdout.buffer.write(remade.body + b"\n")
         return

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from matrixhub.cli.local import EXIT_FAILED, DataOption, JsonOption, open_operator, open_operator_bus, print_json
+from matrixhub.cli.local import EXIT_FAILED, DataOption, JsonOption, open_operator, open_operator_buses, print_json
 from matrixhub.cli.local import run as run_command
 from matrixhub.deliveries.balance import Balance, subscription_balance, take_balances, total_balance
 from matrixhub.model.ids import PropertyId, SubscriptionId
@@ -63,13 +63,13 @@ def balance(
     task = bar.add_task("", total=None)
 
     async def work() -> Mapping[SubscriptionId, Balance]:
-        async with open_operator(data) as operator, open_operator_bus(data) as bus:
+        async with open_operator(data) as operator, open_operator_buses(data) as buses:
             books = PostgresBooks(operator.database)
             if subscription_id is not None:
                 wanted = SubscriptionId(subscription_id)
-                return {wanted: await subscription_balance(bus, books, wanted)}
+                return {wanted: await subscription_balance(buses, books, wanted)}
             return await take_balances(
-                bus,
+                buses,
                 books,
                 property_id=None if property_id is None else PropertyId(property_id),
                 progressed=lambda done, whole: bar.update(task, completed=done, total=whole),

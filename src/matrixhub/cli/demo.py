@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from matrixhub.bus import open_bus
+from matrixhub.bus import open_buses
 from matrixhub.cli.liveview import LiveState, RateMeter, live_screen, shortened_ms
 from matrixhub.cli.local import EXIT_FAILED, fail, first_error, print_json, settings_for
 from matrixhub.cli.sitefile import read_site
@@ -71,7 +71,7 @@ class Stage:
     codec: Codec
     receiver: HttpsReceiver
     subscription: Subscription
-    bus: Any
+    buses: Any
     key: str
     settings: Settings
     began: float
@@ -154,8 +154,8 @@ async def _stage(settings: Settings, info: HubInfo, began: float) -> AsyncIterat
     codec = make_codec(settings, endpoints)
     async with contextlib.AsyncExitStack() as resources:
         database = await resources.enter_async_context(open_database(endpoints.postgres_dsn, connections_max=2))
-        bus = await resources.enter_async_context(
-            open_bus(endpoints.nats_url, stream_settings(settings), ignore, create=False)
+        buses = await resources.enter_async_context(
+            open_buses(endpoints.nats_url, stream_settings(settings), ignore, create=False)
         )
         receiver = await resources.enter_async_context(HttpsReceiver(basic=("demo", "d3mo pass")))
         await apply_site(database, site, remove=False)
@@ -171,7 +171,7 @@ async def _stage(settings: Settings, info: HubInfo, began: float) -> AsyncIterat
                 ca_pem=receiver.ca_pem,
             ),
             limits=BatchLimits(items=settings.deliveries.batch_items, size_bytes=settings.deliveries.batch_bytes),
-            position=Position(seq=(await bus.bounds()).last_seq + 1),
+            position=Position(seq=(await buses["sensors"].bounds()).last_seq + 1),
         )
         yield Stage(
             site=site,
@@ -180,7 +180,7 @@ async def _stage(settings: Settings, info: HubInfo, began: float) -> AsyncIterat
             codec=codec,
             receiver=receiver,
             subscription=subscription,
-            bus=bus,
+            buses=buses,
             key=read_secrets(path).local_key,
             settings=settings,
             began=began,
@@ -277,7 +277,7 @@ async def _summary(stage: Stage, tally: Tally, first_s: float | None) -> dict[st
     # The receiver has a reading a moment before the hub has saved that it was delivered.
     for _ in range(50):
         overview = await show_subscription(stage.database, stage.codec, property_id, stage.subscription.id)
-        balance = await subscription_balance(stage.bus, PostgresBooks(stage.database), stage.subscription.id)
+        balance = await subscription_balance(stage.buses, PostgresBooks(stage.database), stage.subscription.id)
         if balance.holds and balance.pending == 0 and balance.accepted == tally.accepted:
             break
         await asyncio.sleep(0.1)

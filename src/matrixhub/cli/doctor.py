@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from matrixhub.bus import open_bus
+from matrixhub.bus import open_buses
 from matrixhub.cli.local import EXIT_FAILED, DataOption, JsonOption, print_json, settings_for
 from matrixhub.config import Settings, data_directory, listen_address
 from matrixhub.deliveries.balance import want_from
@@ -30,8 +30,9 @@ from matrixhub.engines.account import check_enterable, engine_account
 from matrixhub.engines.binaries import nats_program, postgres_programs
 from matrixhub.model.balance import Account
 from matrixhub.model.errors import HubNotRunning, MatrixHubError
+from matrixhub.model.subscription import Source
 from matrixhub.observe import ignore
-from matrixhub.ports import Bounds
+from matrixhub.ports import Bounds, Bus
 from matrixhub.service import find_endpoints, stream_settings
 from matrixhub.store import open_database
 from matrixhub.store.books import PostgresBooks
@@ -187,36 +188,51 @@ def _hub(settings: Settings, path: Path) -> list[Finding]:
 
 
 def _stream(settings: Settings, path: Path) -> list[Finding]:
-    """How full the stream is, and who holds its oldest part; nothing where no hub runs."""
+    """How full the streams are, and who holds their oldest part; nothing where no hub runs."""
     try:
-        size_bytes, bounds, oldest = asyncio.run(_look_at_stream(settings, path))
+        seen = asyncio.run(_look_at_streams(settings, path))
     except (MatrixHubError, KeyError):
         return []
     limit = settings.streams.size_bytes_max
-    found = f"{size_bytes / 1024**2:,.1f} MiB" + (f" of {limit / 1024**2:,.1f}" if limit else "")
-    full = limit and size_bytes > limit * STREAM_WARNING
-    advice = "Raise streams.size_bytes_max, shorten streams.retention_s, or see who holds it." if full else ""
-    findings = [Finding(what="Stream", verdict="warning" if full else "good", found=found, advice=advice)]
-    if oldest is not None:
-        waiting = f"{oldest.id} is at message {oldest.position.seq:,} of {bounds.first_seq:,} to {bounds.last_seq:,}"
-        findings.append(Finding(what="Furthest behind", verdict="good", found=waiting))
+    findings = []
+    for source, (size_bytes, bounds, oldest) in seen.items():
+        stream, behind = _STREAM_TITLES[source]
+        found = f"{size_bytes / 1024**2:,.1f} MiB" + (f" of {limit / 1024**2:,.1f}" if limit else "")
+        full = limit and size_bytes > limit * STREAM_WARNING
+        advice = "Raise streams.size_bytes_max, shorten streams.retention_s, or see who holds it." if full else ""
+        findings.append(Finding(what=stream, verdict="warning" if full else "good", found=found, advice=advice))
+        if oldest is not None:
+            place = f"message {oldest.position.seq:,} of {bounds.first_seq:,} to {bounds.last_seq:,}"
+            findings.append(Finding(what=behind, verdict="good", found=f"{oldest.id} is at {place}"))
     return findings
 
 
-async def _look_at_stream(settings: Settings, path: Path) -> tuple[int, Bounds, Account | None]:
-    """Size and ends of the stream, and of those who wait for something the one furthest behind."""
+_STREAM_TITLES: Mapping[Source, tuple[str, str]] = {
+    "sensors": ("Stream", "Furthest behind"),
+    "events": ("Stream of events", "Furthest behind in events"),
+}
+
+
+async def _look_at_streams(settings: Settings, path: Path) -> Mapping[Source, tuple[int, Bounds, Account | None]]:
+    """Size and ends of each stream, and of those who wait for something the one furthest behind."""
     endpoints = find_endpoints(settings, path)
     async with (
         open_database(endpoints.postgres_dsn, connections_max=1) as database,
-        open_bus(endpoints.nats_url, stream_settings(settings), ignore, create=False) as bus,
+        open_buses(endpoints.nats_url, stream_settings(settings), ignore, create=False) as buses,
     ):
-        bounds = await bus.bounds()
-        for account in sorted(await PostgresBooks(database).accounts("sensors"), key=lambda one: one.position)[
-            :LOOK_MAX
-        ]:
-            if await first_wanted(bus, want_from(account, account.position), bounds.last_seq + 1) is not None:
-                return await bus.size_bytes(), bounds, account
-        return await bus.size_bytes(), bounds, None
+        books = PostgresBooks(database)
+        return {
+            source: (await bus.size_bytes(), bounds, await _furthest_behind(bus, await books.accounts(source), bounds))
+            for source, bus in buses.items()
+            for bounds in [await bus.bounds()]
+        }
+
+
+async def _furthest_behind(bus: Bus, accounts: Sequence[Account], bounds: Bounds) -> Account | None:
+    for account in sorted(accounts, key=lambda one: one.position)[:LOOK_MAX]:
+        if await first_wanted(bus, want_from(account, account.position), bounds.last_seq + 1) is not None:
+            return account
+    return None
 
 
 def _external(settings: Settings, path: Path) -> list[Finding]:
@@ -228,8 +244,8 @@ def _external(settings: Settings, path: Path) -> list[Finding]:
         endpoints = find_endpoints(settings, path)
         async with open_database(endpoints.postgres_dsn, connections_max=1) as database:
             await database.ping()
-        async with open_bus(endpoints.nats_url, stream_settings(settings), ignore, create=False) as bus:
-            await bus.bounds()
+        async with open_buses(endpoints.nats_url, stream_settings(settings), ignore, create=False) as buses:
+            await buses["sensors"].bounds()
 
     try:
         asyncio.run(ask())

@@ -48,7 +48,10 @@ _METAVARS: Mapping[What, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Field:
-    """An option, and where its value stands in the document; `family` is the kind of authentication it belongs to."""
+    """An option, and where its value stands in the document.
+
+    `family` is the kind of authentication it belongs to, `puts` the text that a flag stands for.
+    """
 
     flag: str
     path: str
@@ -56,6 +59,7 @@ class Field:
     what: What = "text"
     metavar: str = ""
     family: str = ""
+    puts: str = ""
 
     @property
     def name(self) -> str:
@@ -73,7 +77,7 @@ def _secret(flag: str, path: str, help_text: str, family: str = "") -> tuple[Fie
 
 
 FIELDS: tuple[Field, ...] = (
-    Field(flag="--url", path="url", help="Where readings are posted to: https://…"),
+    Field(flag="--url", path="url", help="Where readings or events are posted to: https://…"),
     Field(flag="--name", path="name", help="What it is for, for people."),
     Field(flag="--building", path="filter.buildings", what="list", help="Only this building; may be repeated."),
     Field(flag="--zone", path="filter.zones", what="list", help="Only this zone; may be repeated."),
@@ -82,6 +86,20 @@ FIELDS: tuple[Field, ...] = (
         path="filter.devtypes",
         what="list",
         help="Only this slot type, e.g. SMARTCLEAN#UM; may be repeated.",
+    ),
+    Field(
+        flag="--events",
+        path="source",
+        what="flag",
+        puts="events",
+        help="Events instead of readings; cannot be changed later.",
+    ),
+    Field(
+        flag="--pattern",
+        path="filter.patterns",
+        what="list",
+        metavar="PATTERN",
+        help="Only events whose routing key matches, e.g. 'matrix.*.*.INCIDENT_CREATED.*'; may be repeated.",
     ),
     Field(flag="--kind", path="kind", help="https (default), azure_event_hub or aws_iot."),
     Field(flag="--framing", path="framing", help="What an event of an Event Hub holds: batch (default) or per_item."),
@@ -123,9 +141,13 @@ FIELDS: tuple[Field, ...] = (
     Field(flag="--aws-region", path="auth.region", family="aws_sigv4", help="Region; else that of the host name."),
     Field(flag="--format", path="format.body", help="contract (default) or cloudevents."),
     Field(flag="--gzip/--no-gzip", path="format.gzip", what="flag", help="Compress bodies."),
-    Field(flag="--batch-items", path="batch_items", what="whole", help="Most readings in one push."),
+    Field(flag="--batch-items", path="batch_items", what="whole", help="Most readings or events in one push."),
     Field(flag="--batch-bytes", path="batch_bytes", what="whole", help="Most bytes in one push."),
-    Field(flag="--order", path="policy.order", help="strict (default), per_device or latest_first."),
+    Field(
+        flag="--order",
+        path="policy.order",
+        help="strict (default); for readings per_device or latest_first, for events priority.",
+    ),
     Field(flag="--in-flight", path="policy.in_flight", what="whole", help="Most requests at a time; for per_device."),
     Field(
         flag="--flush",
@@ -134,12 +156,14 @@ FIELDS: tuple[Field, ...] = (
         metavar="SECONDS",
         help="How long a push may wait to be filled.",
     ),
-    Field(flag="--rate", path="policy.rate_per_s", what="number", help="Most readings a second; 0 is no limit."),
+    Field(
+        flag="--rate", path="policy.rate_per_s", what="number", help="Most readings or events a second; 0 is no limit."
+    ),
     Field(
         flag="--catch-up-rate",
         path="policy.catch_up_per_s",
         what="number",
-        help="Most readings a second while a backlog is worked off; 0 is no limit.",
+        help="Most readings or events a second while a backlog is worked off; 0 is no limit.",
     ),
     Field(
         flag="--retry-schedule",
@@ -340,6 +364,8 @@ def _value(field: Field, given: Any) -> Any:
             return {name: value for name, _, value in pairs}
         case "list":
             return list(given)
+        case "flag" if field.puts:
+            return field.puts
         case "file":
             return _file_text(given)
         case "secret_file":

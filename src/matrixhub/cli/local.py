@@ -18,11 +18,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from matrixhub.bus import NatsBus, open_bus
+from matrixhub.bus import NatsBus, open_buses
 from matrixhub.config import Settings, data_directory, load_settings
 from matrixhub.engines import read_running, read_secrets
 from matrixhub.model.errors import ConfigurationError, InvalidValue, MatrixHubError
 from matrixhub.model.ids import SubscriptionId
+from matrixhub.model.subscription import Source
 from matrixhub.observe import ignore
 from matrixhub.service import find_endpoints, make_codec, stream_settings
 from matrixhub.store import Database, open_database
@@ -117,12 +118,12 @@ def parse_uuid(text: str) -> UUID:
 
 
 @asynccontextmanager
-async def open_operator_bus(data: Path | None) -> AsyncIterator[NatsBus]:
-    """The stream of the hub. Raises HubNotRunning, EngineError, ConfigurationError, BusError."""
+async def open_operator_buses(data: Path | None) -> AsyncIterator[Mapping[Source, NatsBus]]:
+    """The streams of the hub. Raises HubNotRunning, EngineError, ConfigurationError, BusError."""
     settings = settings_for(data)
     endpoints = find_endpoints(settings, data_directory(settings))
-    async with open_bus(endpoints.nats_url, stream_settings(settings), ignore, create=False) as bus:
-        yield bus
+    async with open_buses(endpoints.nats_url, stream_settings(settings), ignore, create=False) as buses:
+        yield buses
 
 
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -66,7 +66,7 @@ def receive(
     save: Annotated[Path | None, typer.Option(help="Append every reading received to this file, one a line.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
 ) -> None:
-    """Receive pushes over HTTPS, show them, and check order and duplicates.
+    """Receive pushes of readings and events over HTTPS, show them, and check order and duplicates.
 
     Prints the command that makes a subscription to it, and before it, where the hub would not push to such an address
     otherwise, the one that allows it. Exit code 1 if readings came out of order or a request was not
@@ -154,18 +154,18 @@ async def _show_until_stopped(wish: _Wish, receiver: HttpsReceiver, people: Cons
 
 
 def _live_state(receiver: HttpsReceiver, wish: _Wish, elapsed_s: float, rate: RateMeter) -> LiveState:
-    totals = receiver.ledger.summary()
+    totals, events = receiver.ledger.summary(), receiver.events.summary()
     return LiveState(
         title=f"Matrix Hub · receiving at {receiver.url}",
-        delivered=totals.distinct,
-        duplicates=totals.duplicates,
+        delivered=totals.distinct + events.distinct,
+        duplicates=totals.duplicates + events.duplicates,
         out_of_order=totals.out_of_order,
         p50_ms=totals.p50_ms,
         p99_ms=totals.p99_ms,
-        rate_per_s=rate.per_s(elapsed_s, totals.items),
+        rate_per_s=rate.per_s(elapsed_s, totals.items + events.items),
         elapsed_s=elapsed_s,
         total_s=wish.seconds,
-        last_payloads=tuple(receiver.ledger.last_payloads),
+        last_payloads=(*receiver.ledger.last_payloads, *receiver.events.last_payloads),
         note=_note(receiver),
     )
 
@@ -191,6 +191,7 @@ def _summary(receiver: HttpsReceiver, wish: _Wish, elapsed_s: float) -> dict[str
         "ca": str(wish.ca_dir / CA_FILE),
         "seconds": round(elapsed_s, 3),
         **asdict(totals),
+        "events": asdict(receiver.events.summary()),
         "rejected": receiver.rejected.summary().items,
         "unauthorised": receiver.unauthorised_total,
         "violations": receiver.violations_total,
@@ -204,7 +205,8 @@ def _summary_table(result: dict[str, Any]) -> Table:
     table.add_column(overflow="fold")
     for name, value in (
         ("received", f"{result['distinct']:,} readings of {result['devices']:,} devices"),
-        ("requests", f"{result['requests']:,} in {result['seconds']:.1f} s"),
+        ("events", _told(result["events"])),
+        ("requests", f"{result['requests'] + result['events']['requests']:,} in {result['seconds']:.1f} s"),
         ("duplicates", f"{result['duplicates']:,}"),
         ("out of order", f"{result['out_of_order']:,}"),
         ("latency", f"p50 {shortened_ms(result['p50_ms'])}, p99 {shortened_ms(result['p99_ms'])}"),
@@ -215,6 +217,11 @@ def _summary_table(result: dict[str, Any]) -> Table:
     for problem in result["problems"]:
         table.add_row("problem", Text(problem, style="red"))
     return table
+
+
+def _told(events: dict[str, Any]) -> str:
+    kinds = ", ".join(f"{name} {count:,}" for name, count in sorted(events["by_event"].items()))
+    return f"{events['distinct']:,}" + (f": {kinds}" if kinds else "")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from matrixhub.cli.local import (
     LimitOption,
     Operator,
     open_operator,
-    open_operator_bus,
+    open_operator_buses,
     print_json,
 )
 from matrixhub.cli.local import find_subscription as _find
@@ -42,7 +42,7 @@ from matrixhub.model.health import health_of
 from matrixhub.model.ids import PropertyId
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.request import merge_patch, parse_request, patched
-from matrixhub.model.subscription import State, Subscription, public_view
+from matrixhub.model.subscription import CALLED, State, Subscription, public_view
 from matrixhub.service import open_sender
 from matrixhub.store.attempts import RecordedAttempt, record_attempt
 from matrixhub.store.books import PostgresBooks
@@ -78,15 +78,16 @@ def create(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Push the readings of a property to an HTTPS endpoint, in order and in batches.
+    """Push the readings or the events of a property to an HTTPS endpoint, in order and in batches.
 
-    The body of each push is a JSON array of strings, each a reading as JSON. Any 2xx means taken; anything else is
-    sent again, the same bytes with the same X-Request-Id, until it is.
+    The body of each push is a JSON array of strings, each a reading as JSON; with --events it is one of objects, each
+    an event. Any 2xx means taken; anything else is sent again, the same bytes with the same X-Request-Id, until it is.
 
     Pushes go to the public internet; a host in a private network must be allowed first: matrixhub egress allow --help
 
     \b
     matrixhub subscription create --property P --url https://example.org/readings --basic hub
+    matrixhub subscription create --property P --url https://example.org/events --events --pattern 'matrix.#.HIGH'
     matrixhub subscription create --from-file erp.yaml
     """
     document = merge_patch(file_document(given), options_document(given))
@@ -95,7 +96,7 @@ def create(
         async with open_operator(data) as operator:
             asked = parse_request(document, limits=_limits(operator), policy=operator.codec.policy)
             if not (property_id or asked.property_id):
-                raise InvalidValue("say whose readings: --property PROPERTY")
+                raise InvalidValue("say of which property: --property PROPERTY")
             owner = PropertyId(property_id or asked.property_id)
             await check_reach(
                 operator.database,
@@ -104,8 +105,8 @@ def create(
                 asked.notify,
                 allowed_to_all=operator.settings.deliveries.egress_allow,
             )
-            async with open_operator_bus(data) as bus:
-                position = await first_position(bus, start or asked.start)
+            async with open_operator_buses(data) as buses:
+                position = await first_position(buses[asked.filter.source], start or asked.start)
             return await create_subscription(
                 operator.database,
                 operator.codec,
@@ -196,7 +197,7 @@ def delete(subscription_id: IdArgument, yes: YesOption = False, data: DataOption
 
     found = run_command(look)
     if not yes:
-        parked = f" and {found.progress.parked:,} parked readings" if found.progress.parked else ""
+        parked = f" and {found.progress.parked:,} parked {_called(found.subscription)}" if found.progress.parked else ""
         typer.confirm(f"Forget {subscription_id} {found.subscription.name}{parked}?", abort=True, err=True)
     run_command(work)
     typer.echo(f"{subscription_id} is deleted")
@@ -227,12 +228,15 @@ def list_(
     if not found:
         typer.echo("No subscription yet. Make one: matrixhub subscription create --help")
         return
-    table = Table("subscription", "name", "health", "delivered", "parked", "last error", box=None, pad_edge=False)
+    table = Table(
+        "subscription", "name", "source", "health", "delivered", "parked", "last error", box=None, pad_edge=False
+    )
     for overview in found:
         made, progress = overview.subscription, overview.progress
         table.add_row(
             made.id,
             made.name,
+            made.filter.source,
             health_of(made, progress, now),
             f"{progress.delivered:,}",
             f"{progress.parked:,}",
@@ -246,10 +250,10 @@ def show(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOpti
     """Show one subscription: what it wants, where it goes, how far it has come and what waits."""
 
     async def work() -> tuple[Overview, Balance]:
-        async with open_operator(data) as operator, open_operator_bus(data) as bus:
+        async with open_operator(data) as operator, open_operator_buses(data) as buses:
             overview = await _find(operator, subscription_id)
             books = PostgresBooks(operator.database)
-            return overview, await subscription_balance(bus, books, overview.subscription.id)
+            return overview, await subscription_balance(buses, books, overview.subscription.id)
 
     overview, balance = run_command(work)
     document = {**overview_document(overview, datetime.now(UTC)), **balance_document(balance)}
@@ -266,7 +270,7 @@ def show(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOpti
 
 @subscription.command("pause")
 def pause(subscription_id: IdArgument, data: DataOption = None) -> None:
-    """Stop pushing. Nothing is lost: readings wait in the stream until it is resumed."""
+    """Stop pushing. Nothing is lost: readings and events wait in the stream until it is resumed."""
     _change_state(subscription_id, "paused", data)
 
 
@@ -274,11 +278,12 @@ def pause(subscription_id: IdArgument, data: DataOption = None) -> None:
 def resume(
     subscription_id: IdArgument,
     catch_up_rate: Annotated[
-        float | None, typer.Option(help="Most readings a second while the backlog is worked off; 0 is no limit.")
+        float | None,
+        typer.Option(help="Most readings or events a second while the backlog is worked off; 0 is no limit."),
     ] = None,
     data: DataOption = None,
 ) -> None:
-    """Push again, beginning with the first reading that was not delivered.
+    """Push again, beginning with the first reading or event that was not delivered.
 
     \b
     matrixhub subscription resume sub_… --catch-up-rate 500
@@ -304,9 +309,11 @@ def _change_state(
 
 @subscription.command("test")
 def try_(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Send one made-up reading on the very way of all pushes, and tell what came of it; exit code 1 if not taken.
+    """Send one made-up reading or event on the very way of all pushes, and tell what came of it; exit code 1 if not
+    taken.
 
-    Its DEVID is `matrixhub-test`. Nothing of the subscription changes, and it may be paused.
+    The DEVID of a reading is `matrixhub-test`, the Event of an event is TEST. Nothing of the subscription changes, and
+    it may be paused.
 
     \b
     matrixhub subscription test sub_…
@@ -348,7 +355,7 @@ def replay(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Deliver readings again from an earlier place on, with new request ids; first it counts exactly how many.
+    """Deliver readings or events again from an earlier place on, with new request ids; first it counts how many.
 
     \b
     matrixhub subscription replay sub_… --from 2024-03-10T08:00+08:00 --dry-run
@@ -356,9 +363,10 @@ def replay(
 
     async def plan() -> tuple[Overview, PlannedReplay]:
         begin = parse_start(start)
-        async with open_operator(data) as operator, open_operator_bus(data) as bus:
+        async with open_operator(data) as operator, open_operator_buses(data) as buses:
             found = await _find(operator, subscription_id)
             with counting(found.progress.position.seq) as seen:
+                bus = buses[found.subscription.filter.source]
                 return found, await plan_replay(operator.database, bus, found, begin, seen)
 
     async def work() -> ReplayRecord:
@@ -369,20 +377,21 @@ def replay(
     found, planned = run_command(plan)
     if planned.note:
         typer.echo(planned.note, err=True)
+    called = _called(found.subscription)
     span = f"from {shown_position(planned.position)} up to {shown_position(planned.until)}"
     if dry_run:
         if as_json:
             print_json(plan_document(planned))
         else:
-            typer.echo(f"{planned.items:,} readings would come again, {span}")
+            typer.echo(f"{planned.items:,} {called} would come again, {span}")
         return
     if not yes:
-        typer.confirm(f"Deliver {planned.items:,} readings again, {span}?", abort=True, err=True)
+        typer.confirm(f"Deliver {planned.items:,} {called} again, {span}?", abort=True, err=True)
     asked = run_command(work)
     if as_json:
         print_json({**replay_document(asked), "planned": plan_document(planned)})
     else:
-        typer.echo(f"{asked.id}: {planned.items:,} readings come again, {span}")
+        typer.echo(f"{asked.id}: {planned.items:,} {called} come again, {span}")
 
 
 @subscription.command("replays")
@@ -413,7 +422,7 @@ def replays(
     if not records:
         typer.echo("No replay.")
         return
-    table = Table("replay", "state", "from", "up to", "readings", "asked for", box=None, pad_edge=False)
+    table = Table("replay", "state", "from", "up to", "items", "asked for", box=None, pad_edge=False)
     for record in records:
         table.add_row(
             record.id,
@@ -424,6 +433,11 @@ def replays(
             f"{record.requested_at:%Y-%m-%d %H:%M:%S}",
         )
     Console(highlight=False).print(table)
+
+
+def _called(subscription: Subscription) -> str:
+    """What it delivers, for people."""
+    return CALLED[subscription.filter.source]
 
 
 def _limits(operator: Operator) -> BatchLimits:

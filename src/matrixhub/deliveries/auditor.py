@@ -1,5 +1,7 @@
 """The auditor: counts what each subscription is to have, looking at the stream only, and reports whether it adds up.
 
+Each stream has an auditor of its own.
+
 It reads the headers of what is new once for all subscriptions. What it counts is saved where there is something, and
 for the others now and then, so that a restart has little to count again. Each count is saved only where the one before
 it ended, so nothing is counted twice, however many auditors there are and wherever one dies.
@@ -10,17 +12,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from matrixhub.bus.subjects import SENSORS_SUBJECTS
+from matrixhub.bus.subjects import SUBJECTS, filter_matcher, subject_property
 from matrixhub.deliveries.balance import want_from
 from matrixhub.deliveries.pending import count_wanted
 from matrixhub.model.balance import Account, Balance, balance_of, total_balance
 from matrixhub.model.errors import BusError, StoreError
 from matrixhub.model.ids import PropertyId, SubscriptionId, subject_token
-from matrixhub.model.subscription import Filter, Position
+from matrixhub.model.subscription import Filter, Position, Source
 from matrixhub.observe import BalanceBroken, BalanceMeasured, BalanceRestored, BalancesForgotten, Observe, StoreFailed
 from matrixhub.ports import Books, Bounds, Bus, Clock, Counted, Duty
 
@@ -78,12 +81,22 @@ _Wanted = tuple[PropertyId, Filter]
 """What is wanted of which property: the same for many subscriptions, so it is counted once."""
 
 
-class _Index:
-    """Which filters a subject passes, found without asking each."""
+class _Index(Protocol):
+    """Which filters a subject passes."""
 
-    def __init__(self, entries: Iterable[_Entry]) -> None:
+    def __init__(self, all_wanted: Iterable[_Wanted]) -> None: ...
+
+    def passed_by(self, subject: str) -> Iterator[_Wanted]:
+        """Those of its property that want it."""
+        ...
+
+
+class _ReadingIndex:
+    """Which filters the subject of readings passes, found without asking each."""
+
+    def __init__(self, all_wanted: Iterable[_Wanted]) -> None:
         self._by_building: dict[tuple[str, str], list[_Wanted]] = {}
-        for property_id, wanted in {_wanted(entry) for entry in entries}:
+        for property_id, wanted in all_wanted:
             for building in map(subject_token, wanted.buildings or ("",)):
                 self._by_building.setdefault((subject_token(property_id), building), []).append((property_id, wanted))
 
@@ -97,14 +110,35 @@ class _Index:
                     yield wanted
 
 
+class _EventIndex:
+    """Which filters the subject of an event passes: those of its property are asked, one by one."""
+
+    def __init__(self, all_wanted: Iterable[_Wanted]) -> None:
+        self._by_property: dict[str, list[tuple[_Wanted, Callable[[str], bool]]]] = {}
+        for wanted in all_wanted:
+            self._by_property.setdefault(subject_token(wanted[0]), []).append((wanted, filter_matcher(*wanted)))
+
+    def passed_by(self, subject: str) -> Iterator[_Wanted]:
+        """Those of its property whose patterns it matches."""
+        for wanted, matches in self._by_property.get(subject_property(subject), ()):
+            if matches(subject):
+                yield wanted
+
+
+_INDEXES: Mapping[Source, type[_Index]] = {"sensors": _ReadingIndex, "events": _EventIndex}
+
+
 def _wanted(entry: _Entry) -> _Wanted:
     return entry.account.property_id, entry.account.filter
 
 
 class Auditor:
-    """The stage that keeps the books."""
+    """The stage that keeps the books of the subscriptions to one stream."""
 
-    def __init__(self, bus: Bus, books: Books, duty: Duty, clock: Clock, observe: Observe) -> None:
+    def __init__(
+        self, bus: Bus, books: Books, duty: Duty, clock: Clock, observe: Observe, source: Source = "sensors"
+    ) -> None:
+        self._source = source
         self._bus = bus
         self._books = books
         self._duty = duty
@@ -114,7 +148,7 @@ class Auditor:
 
     def _forget(self) -> None:
         self._entries: dict[SubscriptionId, _Entry] = {}
-        self._index = _Index(())
+        self._index: _Index = _INDEXES[self._source](())
         self._lagging: dict[SubscriptionId, _Entry] = {}
         self._frontier: Position | None = None
         self._fingerprint: Sequence[int] = ()
@@ -128,7 +162,7 @@ class Auditor:
     @property
     def name(self) -> str:
         """The name of this stage."""
-        return "auditor"
+        return "auditor" if self._source == "sensors" else f"auditor of {self._source}"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Count and report until stop, while no other process does."""
@@ -148,7 +182,7 @@ class Auditor:
                 frontier = self._frontier
                 return frontier is not None and any(e.counted_to < frontier for e in self._lagging.values())
             if self._entries:
-                self._observe(BalancesForgotten())
+                self._observe(BalancesForgotten(source=self._source))
                 self._forget()
         except BusError:
             # NATS is away, which its connection reports; everything is counted later from where it was left.
@@ -171,7 +205,7 @@ class Auditor:
         before = await self._bus.bounds()
         changed = measure and await self._books_changed()
         if changed:
-            self._reconcile(await self._books.accounts("sensors"))
+            self._reconcile(await self._books.accounts(self._source))
         bounds = await self._bus.bounds()
         end = Position(seq=bounds.last_seq + 1)
         found = await self._count_new(end)
@@ -209,9 +243,9 @@ class Auditor:
             entries[account.id] = entry
         for gone in self._shown - entries.keys():
             self._shown.discard(gone)
-            self._observe(BalancesForgotten(subscription=gone))
+            self._observe(BalancesForgotten(subscription=gone, source=self._source))
         self._entries = entries
-        self._index = _Index(entries.values())
+        self._index = _INDEXES[self._source]({_wanted(entry) for entry in entries.values()})
         self._lagging = {}
         for entry in entries.values():
             if entry.counted_to != self._frontier:
@@ -228,7 +262,7 @@ class Auditor:
             return []
         current = [e for e in self._entries.values() if e.account.id not in self._lagging]
         totals: Counter[str] = Counter()
-        async with aclosing(self._bus.headers(SENSORS_SUBJECTS, self._frontier.seq, end.seq)) as pages:
+        async with aclosing(self._bus.headers(SUBJECTS[self._source], self._frontier.seq, end.seq)) as pages:
             async for page in pages:
                 for message in page:
                     totals[message.subject] += message.items
@@ -308,7 +342,7 @@ class Auditor:
         self._far_left |= await self._measure_far(before, far, end)
         self._measured_end = end
         if all(entry.balance is not None for entry in self._entries.values()):
-            self._observe(_measured(total_balance(self.balances.values()), ""))
+            self._observe(_measured(self._source, total_balance(self.balances.values()), ""))
 
     async def _measure_far(self, before: Bounds, far: Sequence[_Entry], end: Position) -> bool:
         """Whose turn it is of those with a long way to count, for as long as a measurement may take; whether some are
@@ -349,7 +383,7 @@ class Auditor:
         balance = balance_of(entry.account, uncounted=entry.found, waiting=entry.waiting)
         if balance != entry.balance and (subscription in self._shown or len(self._shown) < SHOWN_MAX):
             self._shown.add(subscription)
-            self._observe(_measured(balance, subscription))
+            self._observe(_measured(self._source, balance, subscription))
         entry.balance = balance
         if balance.difference != entry.difference:
             entry.difference = balance.difference
@@ -370,8 +404,9 @@ async def _let_others(number: int) -> None:
         await asyncio.sleep(0)
 
 
-def _measured(balance: Balance, subscription: str) -> BalanceMeasured:
+def _measured(source: Source, balance: Balance, subscription: str) -> BalanceMeasured:
     return BalanceMeasured(
+        source=source,
         subscription=subscription,
         accepted=balance.accepted,
         delivered=balance.delivered,

@@ -13,38 +13,57 @@ from matrixhub.deliveries.pending import Progressed, Want, count_wanted
 from matrixhub.model.balance import Account, Balance, balance_of, total_balance
 from matrixhub.model.errors import BusError, NotFound
 from matrixhub.model.ids import PropertyId, SubscriptionId
-from matrixhub.model.subscription import Position
-from matrixhub.ports import Books, Bus
+from matrixhub.model.subscription import Position, Source
+from matrixhub.ports import Books, Bus, Buses
 
 __all__ = ["Balance", "subscription_balance", "take_balances", "total_balance"]
 
 TRIES = 5
 
 
-async def subscription_balance(bus: Bus, books: Books, subscription_id: SubscriptionId) -> Balance:
+async def subscription_balance(buses: Buses, books: Books, subscription_id: SubscriptionId) -> Balance:
     """The balance of one subscription. Raises NotFound, BusError, StoreError."""
-    found = await take_balances(bus, books, subscription_id=subscription_id)
+    found = await take_balances(buses, books, subscription_id=subscription_id)
     if subscription_id not in found:
         raise NotFound(f"there is no subscription {subscription_id}")
     return found[subscription_id]
 
 
 async def take_balances(
-    bus: Bus,
+    buses: Buses,
     books: Books,
     *,
     subscription_id: SubscriptionId | None = None,
     property_id: PropertyId | None = None,
     progressed: Progressed = lambda _done, _all: None,
 ) -> Mapping[SubscriptionId, Balance]:
-    """The balances of all subscriptions, of those of a property, or of one. Raises BusError, StoreError."""
+    """The balances of all subscriptions, of those of a property, or of one. Raises BusError, StoreError.
+
+    They are taken stream by stream, each exact at its moment.
+    """
+    found: dict[SubscriptionId, Balance] = {}
+    for source, bus in buses.items():
+        found |= await _take_of_stream(source, bus, books, subscription_id, property_id, progressed)
+    return found
+
+
+async def _take_of_stream(
+    source: Source,
+    bus: Bus,
+    books: Books,
+    subscription_id: SubscriptionId | None,
+    property_id: PropertyId | None,
+    progressed: Progressed,
+) -> Mapping[SubscriptionId, Balance]:
     for _ in range(TRIES):
         before = await bus.bounds()
         accounts = [
             account
-            for account in await books.accounts("sensors", subscription_id)
+            for account in await books.accounts(source, subscription_id)
             if property_id in (None, account.property_id)
         ]
+        if not accounts:
+            return {}
         end = (await bus.bounds()).last_seq + 1
         balances = await _count(bus, accounts, end, progressed)
         if (await bus.bounds()).first_seq == before.first_seq:
@@ -63,5 +82,5 @@ async def _count(bus: Bus, accounts: Sequence[Account], end: int, progressed: Pr
 
 
 def want_from(account: Account, position: Position) -> Want:
-    """The readings that a subscription wants from a position on."""
+    """What a subscription wants from a position on."""
     return Want(property_id=account.property_id, filter=account.filter, position=position)

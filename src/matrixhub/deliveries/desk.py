@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 
-from matrixhub.bus.subjects import SENSORS_SUBJECTS
+from matrixhub.bus.subjects import SUBJECTS
 from matrixhub.deliveries.egress import check_url
 from matrixhub.deliveries.formats import make_body
 from matrixhub.deliveries.span import Seen, count_span, ignore_seen, read_span
@@ -23,8 +23,9 @@ from matrixhub.model.destination import ClientCredentials, Destination, RefreshT
 from matrixhub.model.devices import Json
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import DeliveryError, DestinationRefused, Gone, InvalidValue, NotFound
-from matrixhub.model.ids import PropertyId, SubscriptionId
-from matrixhub.model.subscription import Notify, Position, Subscription
+from matrixhub.model.event import Event, envelope
+from matrixhub.model.ids import PropertyId, SubscriptionId, stable_uuid
+from matrixhub.model.subscription import Notify, Position, Source, Subscription
 from matrixhub.model.time import calendar, zone
 from matrixhub.ports import Bus, Clock, Push, Sender
 from matrixhub.store import Database
@@ -37,6 +38,10 @@ from matrixhub.store.subscriptions import Overview, find_property
 TEST_DEVICE = "matrixhub-test"
 TEST_DEVTYPE = "SMARTCLEAN#UM"
 TEST_DISPLAY = "Test by Matrix Hub, not a reading of a device"
+
+TEST_EVENT = "TEST"
+TEST_MODULE = "matrixhub"
+TEST_DESCRIPTION = "Test by Matrix Hub, nothing has happened"
 
 _POSITION = re.compile(r"([1-9][0-9]{0,17})(?:\.([0-9]{1,9}))?", re.ASCII)
 _INSTANT_MS_MAX = 253_402_300_799_999
@@ -151,7 +156,8 @@ async def plan_replay(
         case Since(instant_ms):
             position = Position(seq=await bus.first_seq_since(instant_ms))
             if position.seq == bounds.first_seq > 1:
-                note = await _note_of_retention(bus, bounds.first_seq, instant_ms)
+                subjects = SUBJECTS[subscription.filter.source]
+                note = await _note_of_retention(bus, subjects, bounds.first_seq, instant_ms)
         case FromPlace(position):
             pass
         case FromAttempt(named):
@@ -170,8 +176,8 @@ async def plan_replay(
     )
 
 
-async def _note_of_retention(bus: Bus, first_seq: int, instant_ms: int) -> str:
-    page = await bus.read(SENSORS_SUBJECTS, first_seq, messages_max=1, bytes_max=1)
+async def _note_of_retention(bus: Bus, subjects: str, first_seq: int, instant_ms: int) -> str:
+    page = await bus.read(subjects, first_seq, messages_max=1, bytes_max=1)
     if not page.messages or page.messages[0].stored_ms <= instant_ms:
         return ""
     stored_at = datetime.fromtimestamp(page.messages[0].stored_ms / 1000, UTC)
@@ -226,7 +232,7 @@ async def remake_body(database: Database, bus: Bus, overview: Overview, attempt:
 
 async def _strings_of(database: Database, bus: Bus, subscription: Subscription, attempt: Attempt) -> list[bytes]:
     if attempt.kind == "test":
-        return [_string(sample_line(subscription.property_id, round(attempt.at.timestamp() * 1000)))]
+        return [_string(_SAMPLES[subscription.filter.source](subscription.property_id, _instant_ms(attempt.at)))]
     if attempt.start is not None and attempt.end is not None:
         pieces = [piece async for piece in read_span(bus, subscription, attempt.start, attempt.end)]
         strings = [string for piece in pieces for string in piece.strings]
@@ -236,6 +242,10 @@ async def _strings_of(database: Database, bus: Bus, subscription: Subscription, 
         database, subscription.property_id, subscription.id, attempt.request_id, limit=attempt.items
     )
     return [_string(row.line) for row in rows]
+
+
+def _instant_ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
 
 
 def _string(line: str) -> bytes:
@@ -256,12 +266,12 @@ class TestResult:
 
 
 async def send_test(sender: Sender, subscription: Subscription, clock: Clock) -> TestResult:
-    """Send one sample reading on the very way of all pushes, and tell what came of it; a refusal is no error here.
+    """Send one sample on the very way of all pushes, and tell what came of it; a refusal is no error here.
 
-    Nothing of the subscription changes, and it may be paused.
+    It is a reading or an event, as the subscription has them. Nothing of that changes, and it may be paused.
     """
     now_ms = clock.now_ms()
-    body = make_body(subscription, [_string(sample_line(subscription.property_id, now_ms))])
+    body = make_body(subscription, [_string(_SAMPLES[subscription.filter.source](subscription.property_id, now_ms))])
     test_id = time_ordered_id(now_ms)
     status, code, error_text, answer = 0, "", "", ""
     started = time.perf_counter()
@@ -281,7 +291,7 @@ async def send_test(sender: Sender, subscription: Subscription, clock: Clock) ->
         if sent.failed:
             code, error_text = (
                 DestinationRefused.code,
-                f"taken, but for the reading: {next(iter(sent.failed.values()))}",
+                f"taken, but not what was in it: {next(iter(sent.failed.values()))}",
             )
     except DeliveryError as error:
         code, error_text = error.code, error.message
@@ -342,6 +352,30 @@ def sample_line(property_id: PropertyId, instant_ms: int) -> str:
         "v": {"count": 0},
     }
     return msgspec.json.encode(reading).decode()
+
+
+def sample_event(property_id: PropertyId, instant_ms: int) -> str:
+    """An event that says of itself that it is a test: nothing happened. The same for the same instant.
+
+    Source: docs/contract/event-bus.md §3
+    """
+    made = Event(
+        property_id=property_id,
+        building_id="",
+        event=TEST_EVENT,
+        module=TEST_MODULE,
+        priority="LOW",
+        description=TEST_DESCRIPTION,
+        happened_at=instant_ms // 1000,
+        meta={},
+        principal=property_id,
+        principal_type="property",
+        id=UUID(stable_uuid("test", property_id, str(instant_ms))),
+    )
+    return msgspec.json.encode(envelope(made)).decode()
+
+
+_SAMPLES: Mapping[Source, Callable[[PropertyId, int], str]] = {"sensors": sample_line, "events": sample_event}
 
 
 # --- what a subscription may name ---

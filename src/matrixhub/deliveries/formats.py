@@ -1,7 +1,7 @@
-"""How readings become the body of a push: the contract's array, events of an Event Hub, or CloudEvents; packed or not.
+"""How readings or events become the body of a push: the contract's array, entries of an Event Hub, or CloudEvents.
 
-Readings come as `plan.Piece` holds them: as JSON text, escaped to stand between the quotes of a JSON string. The same
-readings give the same bytes every time. Source: docs/contract/data-push.md §1, §1.1, §3.4
+Both come as `plan.Piece` holds them: as JSON text, escaped to stand between the quotes of a JSON string. The same
+items give the same bytes every time. Source: docs/contract/data-push.md §1, §1.1, §3.4, docs/contract/event-bus.md §7
 """
 
 from __future__ import annotations
@@ -28,8 +28,14 @@ CLOUDEVENTS_TYPE = "application/cloudevents-batch+json; charset=utf-8"
 EVENT_TYPE = "sg.smartclean.reading"
 """The type of an event, before the device type. Raw metrics of the platform have the same prefix."""
 
+EVENT_BUS_TYPE = "sg.smartclean.event"
+"""The type of an event of the bus, before the word of its routing key."""
+
 ATTRIBUTE_BYTES_MAX = 128
 """A building, device type or slot that is longer, as an event writes it, is left to the data."""
+
+LONG_ATTRIBUTE_BYTES_MAX = 256
+"""The same for what names an event of the bus, its `ATTR` and its routing key: they are made of ids."""
 
 _GZIP_LEVEL = 1
 """Readings repeat so much that higher levels cost more than twice the time for a tenth of the size."""
@@ -61,6 +67,20 @@ _reading_of = msgspec.json.Decoder(_Reading).decode
 _NOTHING_KNOWN = _Reading()
 
 
+class _Event(msgspec.Struct, gc=False):
+    """What a CloudEvent says of an event of the bus, any of which may be lacking in what the relay did not write."""
+
+    ATTR: Any = None
+    Event: Any = None
+    ID: Any = None
+    PType: Any = None
+    RoutingKey: Any = None
+    UnixTimeInt: Any = None
+
+
+_event_of = msgspec.json.Decoder(_Event).decode
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """What is sent, and the headers that say how to read it; content_encoding is '' or 'gzip'."""
@@ -71,7 +91,7 @@ class Body:
 
 
 def make_body(subscription: Subscription, strings: Sequence[bytes]) -> Body:
-    """The body of a push with these readings, in the format of the subscription."""
+    """The body of a push with these items, in the format of the subscription."""
     data, content_type = _framed(subscription, strings)
     if subscription.format.gzip:
         packed = gzip.compress(data, compresslevel=_GZIP_LEVEL, mtime=0)
@@ -89,20 +109,39 @@ def contract_array(strings: Sequence[bytes]) -> bytes:
     return _joined(b'["', strings, b'","', b'"]')
 
 
-def frame_bytes(subscription: Subscription) -> int:
-    """What a reading adds to a body besides its escaped text, at most; the body is one byte more than the sum.
+def event_array(strings: Sequence[bytes]) -> bytes:
+    """A JSON array of the events themselves; what is no JSON stands in it as a string.
 
-    For CloudEvents it is a bound: texts lose their escapes there, and ids are shorter than they may be.
+    Source: docs/contract/event-bus.md §1 (certain)
+
+    >>> event_array([b'{\\"a\\":1}', b'{\\"b\\":2}'])
+    b'[{"a":1},{"b":2}]'
+    """
+    return _joined(b"[", [_value_of(string)[0] for string in strings], b",", b"]")
+
+
+def _value_of(string: bytes) -> tuple[bytes, bytes]:
+    """The text as a JSON value, and its media type: itself where it is JSON, else a string."""
+    text = _text_of(b'"%b"' % string).encode()
+    return (text, _JSON_DATA) if _is_json(text) else (b'"%b"' % string, _TEXT_DATA)
+
+
+def frame_bytes(subscription: Subscription) -> int:
+    """What an item adds to a body besides its escaped text, at most; the body is one byte more than the sum.
+
+    For events and for CloudEvents it is a bound: texts lose their escapes there, and ids are shorter than they may be.
     """
     if subscription.destination.framing == "per_item":
         return _EVENT_HUB_FRAME_BYTES
     if subscription.format.body == "contract":
         return _ARRAY_FRAME_BYTES
+    events = subscription.filter.source == "events"
+    name_bytes = LONG_ATTRIBUTE_BYTES_MAX if events else ATTRIBUTE_BYTES_MAX
     longest = _EVENT % (
-        b"0" * _ID_BYTES,
+        b"0" * (LONG_ATTRIBUTE_BYTES_MAX if events else _ID_BYTES),
         _source(subscription.property_id, "") + b"/buildings/" + b"0" * ATTRIBUTE_BYTES_MAX,
         EVENT_TYPE.encode() + b"." + b"0" * ATTRIBUTE_BYTES_MAX,
-        b',"subject":"%b"' % (b"0" * ATTRIBUTE_BYTES_MAX),
+        b',"subject":"%b"' % (b"0" * name_bytes),
         b"0" * _TIME_BYTES,
         _TEXT_DATA,
         b'""',
@@ -114,10 +153,14 @@ def _framed(subscription: Subscription, strings: Sequence[bytes]) -> tuple[bytes
     destination = subscription.destination
     if destination.framing == "per_item":
         return _joined(b'[{"Body":"', strings, b'"},{"Body":"', b'"}]'), EVENT_HUB_EVENTS_TYPE
+    events = subscription.filter.source == "events"
     if subscription.format.body == "cloudevents":
         property_id = subscription.property_id
-        data = _joined(b"[", [cloud_event(string, property_id) for string in strings], b",", b"]")
+        made = cloud_event_of_bus if events else cloud_event
+        data = _joined(b"[", [made(string, property_id) for string in strings], b",", b"]")
         content_type = CLOUDEVENTS_TYPE
+    elif events:
+        data, content_type = event_array(strings), JSON_TYPE
     else:
         data, content_type = contract_array(strings), JSON_TYPE
     return data, EVENT_HUB_EVENT_TYPE if destination.kind == "azure_event_hub" else content_type
@@ -155,6 +198,31 @@ def cloud_event(string: bytes, property_id: str) -> bytes:
     )
 
 
+def cloud_event_of_bus(string: bytes, property_id: str) -> bytes:
+    """An event of the bus as one CloudEvent in JSON.
+
+    Its id is its `ATTR`, by which a repeat is known, so it is the same in every attempt, replay and subscription.
+    """
+    data, data_type = _value_of(string)
+    try:
+        event = _event_of(data)
+    except (msgspec.DecodeError, RecursionError):
+        event = _Event()
+    name = event.Event if isinstance(event.Event, str) else ""
+    building = event.ID if isinstance(event.ID, str) and event.PType == "building" else ""
+    key = _attribute(event.RoutingKey, LONG_ATTRIBUTE_BYTES_MAX) if isinstance(event.RoutingKey, str) else b""
+    attr = event.ATTR if isinstance(event.ATTR, str) and event.ATTR else ""
+    return _EVENT % (
+        _attribute(attr, LONG_ATTRIBUTE_BYTES_MAX) or _digest(attr.encode() or data, b"event"),
+        _source(property_id, building),
+        _typed(EVENT_BUS_TYPE, name),
+        b',"subject":"%b"' % key if key else b"",
+        _time(event.UnixTimeInt),
+        data_type,
+        data,
+    )
+
+
 def _digest(identity: bytes, kind: bytes) -> bytes:
     return hashlib.blake2b(identity, digest_size=_ID_BYTES // 2, person=kind).hexdigest().encode()
 
@@ -177,8 +245,12 @@ def _source(property_id: str, building_id: str) -> bytes:
 
 @functools.lru_cache(maxsize=1024)
 def _type(devtype: str) -> bytes:
-    written = _attribute(devtype)
-    return EVENT_TYPE.encode() + b"." + written if written else EVENT_TYPE.encode()
+    return _typed(EVENT_TYPE, devtype)
+
+
+def _typed(prefix: str, name: str) -> bytes:
+    written = _attribute(name)
+    return prefix.encode() + b"." + written if written else prefix.encode()
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -188,13 +260,13 @@ def _subject(slot: str) -> bytes:
     return b',"subject":"%b"' % written if written else b""
 
 
-def _attribute(text: str) -> bytes:
+def _attribute(text: str, bytes_max: int = ATTRIBUTE_BYTES_MAX) -> bytes:
     """The text as it stands in an attribute; nothing where it may not stand there.
 
     Source: CloudEvents 1.0.2, "Type System": no control characters, surrogates and noncharacters
     """
     written = _encode(text)[1:-1] if text.isprintable() else b""
-    return written if len(written) <= ATTRIBUTE_BYTES_MAX else b""
+    return written if len(written) <= bytes_max else b""
 
 
 def _time(instant: object) -> bytes:

@@ -48,7 +48,7 @@ from matrixhub.model.notice import (
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Format, Position, SigningKey, Subscription
 from matrixhub.observe import NoticeFailed, NoticeGivenUp, NoticeSent, Observe, StoreFailed
-from matrixhub.ports import Bus, Clock, Push, Sender, Sent
+from matrixhub.ports import Bus, Buses, Clock, Push, Sender, Sent
 from matrixhub.store.notices import NoticeStore, StoredNotice
 
 WATCH_S = 5.0
@@ -80,7 +80,7 @@ class Notices:
     def __init__(
         self,
         store: NoticeStore,
-        bus: Bus,
+        buses: Buses,
         sender: Sender,
         clock: Clock,
         observe: Observe,
@@ -88,7 +88,7 @@ class Notices:
         retention_pending_s: float,
     ) -> None:
         self._store = store
-        self._bus = bus
+        self._buses = buses
         self._sender = sender
         self._clock = clock
         self._observe = observe
@@ -133,7 +133,8 @@ class Notices:
         while page := await self._store.paused_page(after, lately):
             expiries: dict[SubscriptionId, Expiry] = {}
             for view in page:
-                oldest_ms = await oldest_stored_ms(self._bus, view.subscription, view.progress.position)
+                bus = self._buses[view.subscription.filter.source]
+                oldest_ms = await oldest_stored_ms(bus, view.subscription, view.progress.position)
                 if oldest_ms is not None:
                     at = datetime.fromtimestamp(oldest_ms / 1000 + self._retention_s, UTC)
                     expiries[view.subscription.id] = Expiry(at=at, retention_s=self._retention_s)

@@ -1,4 +1,4 @@
-"""How many readings a subscription wants of a stretch of the stream, counted from the stream itself.
+"""How many readings or events a subscription wants of a stretch of its stream, counted from the stream itself.
 
 Nothing of what delivers is used here: who checks a carrier must not ask it.
 """
@@ -6,14 +6,15 @@ Nothing of what delivers is used here: who checks a carrier must not ask it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
 from matrixhub.bus.subjects import (
-    SENSORS_SUBJECTS,
+    SUBJECTS,
     filter_matcher,
     filter_pattern,
     property_pattern,
@@ -21,7 +22,7 @@ from matrixhub.bus.subjects import (
 )
 from matrixhub.model.errors import BusError
 from matrixhub.model.ids import PropertyId, subject_token
-from matrixhub.model.subscription import Filter, Position, Subscription
+from matrixhub.model.subscription import Filter, Position, Source, Subscription
 from matrixhub.ports import Bus, Message
 
 READ_MESSAGES = 500
@@ -40,7 +41,7 @@ _zone_of = msgspec.json.Decoder(_Zone).decode
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Want:
-    """What is to be counted: the readings of a property that pass a filter, from a position on."""
+    """What is to be counted: the items of a property that pass a filter, from a position on."""
 
     property_id: PropertyId
     filter: Filter
@@ -48,7 +49,7 @@ class Want:
 
 
 async def count_pending(bus: Bus, subscription: Subscription, position: Position, to_seq: int | None = None) -> int:
-    """The readings of the subscription from the position on, before message `to_seq`. Raises BusError."""
+    """The items of the subscription from the position on, before message `to_seq`. Raises BusError."""
     end = (await bus.bounds()).last_seq + 1 if to_seq is None else to_seq
     want = Want(property_id=subscription.property_id, filter=subscription.filter, position=position)
     return (await count_wanted(bus, [want], end))[0]
@@ -57,7 +58,7 @@ async def count_pending(bus: Bus, subscription: Subscription, position: Position
 async def count_wanted(
     bus: Bus, wants: Sequence[Want], end: int, progressed: Progressed = lambda _done, _all: None
 ) -> list[int]:
-    """How many readings before message `end` each of them wants. Raises BusError.
+    """How many items before message `end` each of them wants; all want of one stream, that of the bus. Raises BusError.
 
     The headers of the messages say it, read once for all. Zones are inside the messages: who filters by them has each
     message of its buildings and types looked into, which takes a while where there are many.
@@ -75,7 +76,7 @@ async def count_wanted(
 
 
 async def first_wanted(bus: Bus, want: Want, end: int) -> int | None:
-    """The first message before `end` that holds a reading it wants, or None. Raises BusError."""
+    """The first message before `end` that holds an item it wants, or None. Raises BusError."""
     matches = filter_matcher(want.property_id, want.filter)
     pattern, seq = filter_pattern(want.property_id, want.filter), want.position.seq
     if want.filter.zones:
@@ -114,7 +115,7 @@ async def _read_heights(bus: Bus, wants: Sequence[Want], end: int, progressed: P
     for n, want in enumerate(wants):
         by_start.setdefault(want.position.seq, []).append(n)
     counts = [0] * len(wants)
-    behind: defaultdict[str, _Tally] = defaultdict(_Tally)
+    behind: defaultdict[str, _Tally] = defaultdict(_TALLIES[wants[0].filter.source])
     for start, stretch in zip(reversed(starts), reversed(stretches), strict=True):
         for subject, items in stretch.items():
             behind[subject_property(subject)].add(subject, items)
@@ -123,8 +124,20 @@ async def _read_heights(bus: Bus, wants: Sequence[Want], end: int, progressed: P
     return counts
 
 
-class _Tally:
-    """Items of one property, by building and device type, so that a filter is answered without asking each subject."""
+class _Tally(Protocol):
+    """Items of one property, by what filters ask for."""
+
+    def add(self, subject: str, items: int) -> None:
+        """Count items of a subject."""
+        ...
+
+    def wanted(self, want: Want) -> int:
+        """How many items pass the filter, zones left aside."""
+        ...
+
+
+class _ReadingTally:
+    """Readings by building and device type, so that a filter is answered without asking each subject."""
 
     def __init__(self) -> None:
         self._buildings: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -136,8 +149,9 @@ class _Tally:
         self._buildings[building][devtype] += items
         self._devtypes[devtype] += items
 
-    def wanted(self, wanted: Filter) -> int:
+    def wanted(self, want: Want) -> int:
         """How many items pass the filter, zones left aside."""
+        wanted = want.filter
         tallies = [self._devtypes]
         if wanted.buildings:
             tallies = [self._buildings[b] for b in map(subject_token, wanted.buildings) if b in self._buildings]
@@ -145,9 +159,37 @@ class _Tally:
         return sum(sum(map(tally.__getitem__, devtypes)) if devtypes else tally.total() for tally in tallies)
 
 
+class _EventTally:
+    """Events by subject. Patterns may overlap, so each subject is asked; the answer for a filter is kept until more is
+    added.
+    """
+
+    def __init__(self) -> None:
+        self._subjects: Counter[str] = Counter()
+        self._answers: dict[Filter, int] = {}
+
+    def add(self, subject: str, items: int) -> None:
+        """Count items of a subject."""
+        self._subjects[subject] += items
+        self._answers.clear()
+
+    def wanted(self, want: Want) -> int:
+        """How many items pass the filter."""
+        found = self._answers.get(want.filter)
+        if found is None:
+            matches = filter_matcher(want.property_id, want.filter)
+            found = self._answers[want.filter] = sum(
+                items for subject, items in self._subjects.items() if matches(subject)
+            )
+        return found
+
+
+_TALLIES: Mapping[Source, type[_Tally]] = {"sensors": _ReadingTally, "events": _EventTally}
+
+
 def _count_behind(want: Want, tally: _Tally, head: Message | None) -> int:
     """What it wants of what was tallied, without the lines of the first message before its position."""
-    count = tally.wanted(want.filter)
+    count = tally.wanted(want)
     if want.position.item and head is not None and filter_matcher(want.property_id, want.filter)(head.subject):
         count -= min(want.position.item, head.items)
     return count
@@ -158,8 +200,8 @@ def _common_pattern(wants: Sequence[Want]) -> str:
     patterns = {filter_pattern(want.property_id, want.filter) for want in wants}
     if len(patterns) == 1:
         return patterns.pop()
-    properties = {want.property_id for want in wants}
-    return property_pattern(wants[0].filter.source, properties.pop()) if len(properties) == 1 else SENSORS_SUBJECTS
+    source, properties = wants[0].filter.source, {want.property_id for want in wants}
+    return property_pattern(source, properties.pop()) if len(properties) == 1 else SUBJECTS[source]
 
 
 async def _count_by_reading(bus: Bus, want: Want, end: int) -> int:

@@ -6,7 +6,7 @@ Source: docs/contract/data-push.md §1, §5
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
@@ -16,7 +16,7 @@ import msgspec
 from matrixhub.model.errors import DeliveryError, DestinationRefused, ReauthorisationNeeded
 from matrixhub.model.ids import SubscriptionId, ZoneId, stable_uuid
 from matrixhub.model.policy import BatchLimits
-from matrixhub.model.subscription import Position, Subscription
+from matrixhub.model.subscription import Filter, Position, Source, Subscription
 from matrixhub.ports import Message
 
 _encode = msgspec.json.Encoder().encode
@@ -250,8 +250,14 @@ def request_id(subscription: SubscriptionId, batch: Batch, epoch: int = 0, conte
 def content_of(subscription: Subscription) -> str:
     """What decides, beside the stream, on the bytes made of a stretch: what is wanted of it, and how it is written."""
     wanted, form = subscription.filter, subscription.format
-    sets = (sorted(wanted.buildings), sorted(wanted.zones), sorted(wanted.devtypes))
+    sets = _CONTENT_OF_FILTER[wanted.source](wanted)
     return stable_uuid(repr(sets), form.body, str(form.gzip), subscription.destination.framing)
+
+
+_CONTENT_OF_FILTER: Mapping[Source, Callable[[Filter], tuple[object, ...]]] = {
+    "sensors": lambda wanted: (sorted(wanted.buildings), sorted(wanted.zones), sorted(wanted.devtypes)),
+    "events": lambda wanted: (wanted.source, sorted(wanted.patterns)),
+}
 
 
 Verdict = Literal["poisoned", "stop", "retry"]

@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from itertools import islice
 
-from matrixhub.bus.subjects import SENSORS_SUBJECTS, subject_matches
+from matrixhub.bus.subjects import SUBJECTS, subject_matches
 from matrixhub.ports import Bounds, Bus, Clock, Message, Outgoing, Page
+
+_WHOLE_STREAMS = frozenset(SUBJECTS.values())
 
 MESSAGES_MAX = 50_000
 PAGE_MESSAGES = 500
@@ -21,7 +23,7 @@ TAIL_LAG_S = 1.0
 
 
 class Recent:
-    """The newest messages of the stream, without their data, from some sequence on and without a gap."""
+    """The newest messages of a stream, without their data, from some sequence on and without a gap."""
 
     def __init__(self, messages_max: int = MESSAGES_MAX) -> None:
         self._messages_max = messages_max
@@ -89,7 +91,7 @@ class HeardBus:
         messages = self._recent.between(from_seq, to_seq)
         for start in range(0, len(messages), PAGE_MESSAGES):
             page = messages[start : start + PAGE_MESSAGES]
-            yield page if subject == SENSORS_SUBJECTS else [m for m in page if subject_matches(subject, m.subject)]
+            yield page if subject in _WHOLE_STREAMS else [m for m in page if subject_matches(subject, m.subject)]
             await asyncio.sleep(0)  # let others have a turn
 
     async def publish(self, messages: Sequence[Outgoing]) -> Sequence[BaseException | None]:

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from matrixhub.bus.subjects import urgent_filter
 from matrixhub.deliveries.balance import want_from
 from matrixhub.deliveries.pending import Want, count_wanted, first_wanted
 from matrixhub.model.balance import Account
 from matrixhub.model.errors import BusError, StoreError
-from matrixhub.model.subscription import Position
+from matrixhub.model.subscription import Express, Position, Source
 from matrixhub.observe import Observe, PartitionsKept, ReadingsExpired, StoreFailed, StreamPurged
 from matrixhub.ports import Books, Bus, Clock, Counted, Duty, Partitions
 
@@ -54,9 +55,22 @@ def expiry_end(account: Account, floor: int) -> Position:
     """Where a subscription goes on whose readings before the floor expire.
 
     Parts of the request under way that were settled already lie somewhere before its end: then all of it goes.
+    What went by the express lane is known by its priority.
     """
     end = Position(seq=floor)
-    return max(end, account.sending_to) if account.ahead and account.sending_to else end
+    parts = account.ahead and account.express is None
+    return max(end, account.sending_to) if parts and account.sending_to else end
+
+
+def express_behind(express: Express | None, end: Position) -> Express | None:
+    """What remains of what was settled ahead where a subscription goes on at `end`, with the push on its way.
+
+    >>> express_behind(Express(from_seq=5, to_seq=9), Position(seq=9)) is None
+    True
+    """
+    if express is None or express.to_seq < end.seq or (express.to_seq == end.seq and express.sending_to is None):
+        return None
+    return express
 
 
 class Retention:
@@ -67,11 +81,14 @@ class Retention:
         settings: RetentionSettings,
         bus: Bus,
         books: Books,
-        partitions: Partitions,
+        partitions: Partitions | None,
         duty: Duty,
         clock: Clock,
         observe: Observe,
+        source: Source = "sensors",
     ) -> None:
+        """Of several, one a stream, only one has the `partitions` and what else is kept of all subscriptions."""
+        self._source: Source = source
         self._settings = settings
         self._bus = bus
         self._books = books
@@ -83,7 +100,7 @@ class Retention:
     @property
     def name(self) -> str:
         """The name of this stage."""
-        return "retention"
+        return "retention" if self._source == "sensors" else f"retention of {self._source}"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do its round every hour until stop, while no other process does."""
@@ -113,6 +130,8 @@ class Retention:
 
         Where that cannot be now, because the tables are busy, rows lie in the default partition until the next round.
         """
+        if self._partitions is None:
+            return
         try:
             self._tell(await self._partitions.make(self._now()), ())
         except StoreError as error:
@@ -120,6 +139,8 @@ class Retention:
 
     async def keep_partitions(self) -> None:
         """Make partitions ahead, let old parked readings expire, drop what is over. Raises StoreError."""
+        if self._partitions is None:
+            return
         now = self._now()
         made = await self._partitions.make(now)
         parked_before = now - timedelta(seconds=self._settings.parked_s)
@@ -139,16 +160,16 @@ class Retention:
         if floor <= bounds.first_seq:
             return
         # First the floor, so that nobody comes to stand before it while the others are moved behind it; the purge last.
-        await self._books.raise_floor("sensors", floor)
+        await self._books.raise_floor(self._source, floor)
         await self._expire_before(floor)
         await self._count_up(floor)
         await self._bus.purge(floor)
-        self._observe(StreamPurged(messages=floor - bounds.first_seq, first_seq=floor))
+        self._observe(StreamPurged(source=self._source, messages=floor - bounds.first_seq, first_seq=floor))
 
     async def _waited_for(self, end: int) -> list[int]:
         """The first message before `end` that each subscription waits for, active or not; none of those without."""
         found = []
-        for account in await self._books.accounts("sensors"):
+        for account in await self._books.accounts(self._source):
             if account.position.seq < end:
                 seq = await first_wanted(self._bus, want_from(account, account.position), end)
                 if seq is not None:
@@ -157,7 +178,7 @@ class Retention:
 
     async def _expire_before(self, floor: int) -> None:
         """Move everybody who waits for something before the floor behind it."""
-        for account in await self._books.accounts("sensors"):
+        for account in await self._books.accounts(self._source):
             if account.position.seq < floor:
                 await self._expire(account, floor)
 
@@ -170,22 +191,35 @@ class Retention:
             end = expiry_end(account, floor)
             [gone] = await count_wanted(self._bus, [start], end.seq + 1)
             [kept] = await count_wanted(self._bus, [want_from(account, end)], end.seq + 1)
-            items = gone - kept - account.ahead
-            if await self._books.expire(account, end, items):
+            express = express_behind(account.express, end)
+            ahead = await self._count_express(account, express, end)
+            items = gone - kept - (account.ahead - ahead)
+            if await self._books.expire(account, end, items, express=express, ahead=ahead):
                 self._observe(ReadingsExpired(subscription=account.id, items=items, where="stream"))
                 return
             # It is being delivered, faster than it is counted: let it stand still for a moment.
             await self._books.seize(account.id)
-            again = await self._books.accounts("sensors", account.id)
+            again = await self._books.accounts(self._source, account.id)
             if not again or again[0].position.seq >= floor:
                 return
             account = again[0]
         raise StoreError(f"{account.id}: its position changed each time it was to expire")
 
+    async def _count_express(self, account: Account, express: Express | None, end: Position) -> int:
+        """How many of the urgent events that were settled ahead lie behind `end`."""
+        urgent = urgent_filter(account.filter)
+        if express is None or urgent is None:
+            return 0
+        start = Position(seq=max(end.seq, express.from_seq))
+        want = Want(property_id=account.property_id, filter=urgent, position=start)
+        return (await count_wanted(self._bus, [want], express.to_seq))[0]
+
     async def _count_up(self, floor: int) -> None:
         """Have everybody's accepted readings before the floor counted, while they are there."""
         for _ in range(TRIES):
-            behind = [account for account in await self._books.accounts("sensors") if account.accepted_to.seq < floor]
+            behind = [
+                account for account in await self._books.accounts(self._source) if account.accepted_to.seq < floor
+            ]
             if not behind:
                 return
             wants: list[Want] = [want_from(account, account.accepted_to) for account in behind]

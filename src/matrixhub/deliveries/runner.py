@@ -1,13 +1,13 @@
 """A worker: takes its share of the subscriptions under leases and delivers them.
 
-Four loops share the work: leases (live, claim, give back), the tail (wakes and feeds all subscriptions), the positions
-(group commits), and one carrier for each subscription. Source: design decisions 4 to 6
+Its loops share the work: leases (live, claim, give back), the tail of each stream (wakes and feeds the subscriptions
+to it), the positions (group commits), and one carrier for each subscription. Source: design decisions 4 to 6
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from matrixhub.bus.subjects import subject_property, urgent_filter
@@ -18,8 +18,8 @@ from matrixhub.deliveries.positions import Positions
 from matrixhub.deliveries.recent import Recent
 from matrixhub.lifecycle import rung_by
 from matrixhub.model.errors import BusError, LeaseLost, StoreError
-from matrixhub.model.ids import PropertyId, SubscriptionId, WorkerId, subject_token
-from matrixhub.model.subscription import Lease
+from matrixhub.model.ids import SubscriptionId, WorkerId, subject_token
+from matrixhub.model.subscription import Lease, Source, Subscription
 from matrixhub.observe import (
     LeaseEnded,
     LeaseTaken,
@@ -29,9 +29,15 @@ from matrixhub.observe import (
     SubscriptionsOwned,
     WorkerCut,
 )
-from matrixhub.ports import Bus, Clock, Leases, Message, Sender
+from matrixhub.ports import Buses, Clock, Leases, Message, Sender
 
 CRASH_PAUSE_S = 5.0
+
+ROUTES_MAX = 100_000
+"""So many subjects are remembered with the feeds that want them. Readings have few, events of applications many."""
+
+_PropertyKey = tuple[Source, str]
+"""A stream and the word of a property in its subjects."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,18 +65,18 @@ class Worker:
         self,
         worker_id: WorkerId,
         settings: WorkerSettings,
-        bus: Bus,
+        buses: Buses,
         leases: Leases,
         sender: Sender,
         clock: Clock,
         observe: Observe,
-        recent: Recent | None = None,
+        recent: Mapping[Source, Recent] | None = None,
     ) -> None:
-        """`recent` is told what the tail brings, for others who want to know."""
+        """`recent` is told what the tail of a stream brings, for others who want to know."""
         self.id = worker_id
-        self._recent = recent
+        self._recent = recent or {}
         self._settings = settings
-        self._bus = bus
+        self._buses = buses
         self._leases = leases
         self._sender = sender
         self._clock = clock
@@ -78,12 +84,12 @@ class Worker:
         self._memory = Memory(settings.memory_bytes)
         self._positions = Positions(leases, clock, observe)
         self._running: dict[SubscriptionId, Running] = {}
-        self._by_property: dict[str, dict[SubscriptionId, tuple[Feed, ...]]] = {}
+        self._by_property: dict[_PropertyKey, dict[SubscriptionId, tuple[Feed, ...]]] = {}
         self._routes: dict[str, tuple[Feed, ...]] = {}
         self._bell = asyncio.Event()
         self._changed: set[SubscriptionId] | None = None
         self._lease_until = float("-inf")
-        self._tail_ready = asyncio.Event()
+        self._tails_ready = {source: asyncio.Event() for source in buses}
 
     @property
     def name(self) -> str:
@@ -91,8 +97,10 @@ class Worker:
         return "deliveries"
 
     def healthy(self) -> bool:
-        """Whether leases are being renewed and the tail runs."""
-        return self._clock.monotonic() < self._lease_until and self._tail_ready.is_set()
+        """Whether leases are being renewed and all tails run."""
+        return self._clock.monotonic() < self._lease_until and all(
+            ready.is_set() for ready in self._tails_ready.values()
+        )
 
     def changed(self, subscription_id: str = "") -> None:
         """Say that a subscription may be different or free now, or, without its id, that any may."""
@@ -107,44 +115,49 @@ class Worker:
         committed = asyncio.Event()
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._positions.run(committed), name="positions")
-            tail = loops.create_task(self._run_tail(), name="tail")
+            tails = [loops.create_task(self._run_tail(source), name=f"tail of {source}") for source in self._buses]
             try:
-                await self._tail_ready.wait()
+                for ready in self._tails_ready.values():
+                    await ready.wait()
                 async with asyncio.TaskGroup() as carriers:
                     await self._run_leases(stop, carriers)
                     self._halt(list(self._running))
             finally:
-                tail.cancel()
+                for tail in tails:
+                    tail.cancel()
                 committed.set()
         await self._retire()
 
-    async def _run_tail(self) -> None:
-        """Offer every new message to the subscriptions of its property."""
+    async def _run_tail(self, source: Source) -> None:
+        """Offer every new message of the stream to the subscriptions of its property."""
+        bus = self._buses[source]
         while True:
             try:
-                bounds = await self._bus.bounds()
+                bounds = await bus.bounds()
                 break
             except BusError:
                 await self._clock.sleep(0.2)
-        self._tail_ready.set()
-        recent = self._recent
+        self._tails_ready[source].set()
+        recent = self._recent.get(source)
         if recent is not None:
             recent.begin(bounds.last_seq + 1)
-        async for messages in self._bus.follow(bounds.last_seq + 1):
+        async for messages in bus.follow(bounds.last_seq + 1):
             for message in messages:
-                self._offer(message)
+                self._offer(source, message)
             if recent is not None:
                 recent.hear(messages)
 
-    def _offer(self, message: Message) -> None:
-        for feed in self._feeds_of(message.subject):
+    def _offer(self, source: Source, message: Message) -> None:
+        for feed in self._feeds_of(source, message.subject):
             feed.offer(message)
 
-    def _feeds_of(self, subject: str) -> Sequence[Feed]:
+    def _feeds_of(self, source: Source, subject: str) -> Sequence[Feed]:
         """The feeds that want a subject; kept until subscriptions change, for a few subjects bring most messages."""
         found = self._routes.get(subject)
         if found is None:
-            feeds = self._by_property.get(subject_property(subject), {})
+            if len(self._routes) >= ROUTES_MAX:
+                self._routes.clear()
+            feeds = self._by_property.get((source, subject_property(subject)), {})
             found = self._routes[subject] = tuple(
                 feed for own in feeds.values() for feed in own if feed.matches(subject)
             )
@@ -232,7 +245,7 @@ class Worker:
         carrier = Carrier(
             lease,
             feed,
-            self._bus,
+            self._buses[subscription.filter.source],
             self._sender,
             self._positions,
             self._leases,
@@ -242,7 +255,7 @@ class Worker:
             lambda: self._clock.monotonic() < self._lease_until,
             urgent,
         )
-        self._by_property.setdefault(_property_word(subscription.property_id), {})[subscription.id] = (
+        self._by_property.setdefault(_property_key(subscription), {})[subscription.id] = (
             (feed,) if urgent is None else (feed, urgent)
         )
         self._routes.clear()
@@ -299,7 +312,7 @@ class Worker:
             self._observe(StageStopped(stage=f"subscription {lease.subscription.id}", error=reason))
             await self._clock.sleep(CRASH_PAUSE_S)
         finally:
-            feeds = self._by_property[_property_word(lease.subscription.property_id)]
+            feeds = self._by_property[_property_key(lease.subscription)]
             if feeds.get(lease.subscription.id, (None,))[0] is carrier.feed:
                 del feeds[lease.subscription.id]
                 self._routes.clear()
@@ -318,5 +331,5 @@ class Worker:
             self._observe(StoreFailed(step="retire", error=error.message))
 
 
-def _property_word(property_id: PropertyId) -> str:
-    return subject_token(property_id)
+def _property_key(subscription: Subscription) -> _PropertyKey:
+    return subscription.filter.source, subject_token(subscription.property_id)

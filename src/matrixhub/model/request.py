@@ -33,14 +33,19 @@ from matrixhub.model.devices import canonical_devtype
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import BuildingId, ZoneId, is_id
 from matrixhub.model.policy import ORDERS, BatchLimits, Order, Policy
+from matrixhub.model.routing import check_pattern
 from matrixhub.model.secret import Secret
 from matrixhub.model.subscription import (
+    PATTERNS_MAX,
+    SOURCES,
     BodyFormat,
     Filter,
     Format,
     Notify,
+    Source,
     Subscription,
     check_subscription,
+    default_policy,
 )
 
 TEXT_MAX = 65_536
@@ -80,13 +85,16 @@ def parse_request(document: object, *, limits: BatchLimits, policy: Policy) -> S
 def patched(subscription: Subscription, patch: object, *, limits: BatchLimits, policy: Policy) -> Subscription:
     """The subscription as it is after a merge patch; limits and policy are those that null brings back.
 
-    Another `auth.scheme` begins with none of the fields of the one before.
+    Another `auth.scheme` begins with none of the fields of the one before. The source stays.
     Raises: InvalidValue naming the field that is unknown, of the wrong type or out of its range.
     Source: RFC 7396
     """
     if not isinstance(patch, dict):
         raise InvalidValue("a change is an object of the fields that change")
     _check_depth(patch)
+    source = subscription.filter.source
+    if (patch.get("source", source) or "sensors") != source:
+        raise _wrong("source", f"cannot be changed: the subscription is to {source} for as long as it is")
     before = _document(subscription)
     auth = patch.get("auth")
     if isinstance(auth, dict) and auth.get("scheme", before["auth"]["scheme"]) != before["auth"]["scheme"]:
@@ -217,6 +225,19 @@ class _Fields:
                 raise _wrong(path, "is not an id: 1 to 128 printable characters without outer blanks")
         return frozenset(text for _, text in found)
 
+    def patterns(self, name: str) -> frozenset[str]:
+        """A list of patterns of routing keys; empty where it is left out."""
+        value = self.take(name)
+        found = [] if value is None else [(path, _text(v, path)) for path, v in _entries(value, self.at(name))]
+        if len(found) > PATTERNS_MAX:
+            raise _wrong(self.at(name), f"holds more than {PATTERNS_MAX} patterns")
+        for path, text in found:
+            try:
+                check_pattern(text)
+            except InvalidValue as error:
+                raise _wrong(path, f"is no pattern: {error.message}") from error
+        return frozenset(text for _, text in found)
+
     def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
         """An object of texts, in its order."""
         value = self.take(name)
@@ -236,13 +257,10 @@ def _read(fields: _Fields, limits: BatchLimits, policy: Policy, egress_allow: fr
     wanted = fields.object("filter")
     form = fields.object("format")
     notify = fields.object("notify")
+    source = cast(Source, fields.choice("source", SOURCES, "sensors"))
     request = SubscriptionRequest(
         name=fields.text("name", "", longest=NAME_MAX),
-        filter=Filter(
-            buildings=frozenset(map(BuildingId, wanted.ids("buildings"))),
-            zones=frozenset(map(ZoneId, wanted.ids("zones"))),
-            devtypes=frozenset(map(canonical_devtype, wanted.ids("devtypes"))),
-        ),
+        filter=_read_filter(wanted, source),
         destination=Destination(
             kind=cast(Kind, fields.choice("kind", KINDS, "https")),
             url=fields.text("url"),
@@ -256,7 +274,7 @@ def _read(fields: _Fields, limits: BatchLimits, policy: Policy, egress_allow: fr
         limits=BatchLimits(
             items=fields.whole("batch_items", limits.items), size_bytes=fields.whole("batch_bytes", limits.size_bytes)
         ),
-        policy=_read_policy(fields.object("policy"), policy),
+        policy=_read_policy(fields.object("policy"), default_policy(policy, source)),
         format=Format(
             body=cast(BodyFormat, form.choice("body", ("contract", "cloudevents"), "contract")),
             gzip=form.flag("gzip", False),
@@ -270,8 +288,26 @@ def _read(fields: _Fields, limits: BatchLimits, policy: Policy, egress_allow: fr
     )
     for part in (wanted, form, notify):
         part.end()
-    check_subscription(request.destination, request.limits, request.policy, request.format, request.notify)
+    check_subscription(
+        request.destination, request.limits, request.policy, request.format, request.notify, source=source
+    )
     return request
+
+
+def _read_filter(fields: _Fields, source: Source) -> Filter:
+    wanted = Filter(
+        source=source,
+        patterns=fields.patterns("patterns"),
+        buildings=frozenset(map(BuildingId, fields.ids("buildings"))),
+        zones=frozenset(map(ZoneId, fields.ids("zones"))),
+        devtypes=frozenset(map(canonical_devtype, fields.ids("devtypes"))),
+    )
+    if source == "sensors" and wanted.patterns:
+        raise _wrong("filter.patterns", "are for events: a subscription to them has the source events")
+    for name in ("buildings", "zones", "devtypes"):
+        if source == "events" and getattr(wanted, name):
+            raise _wrong(f"filter.{name}", "are for readings; events are chosen by filter.patterns")
+    return wanted
 
 
 def _read_auth(fields: _Fields) -> Auth:
@@ -409,7 +445,9 @@ def _document(subscription: Subscription) -> dict[str, Any]:
     certificate = destination.client_certificate
     return {
         "name": subscription.name,
+        "source": wanted.source,
         "filter": {
+            "patterns": sorted(wanted.patterns),
             "buildings": sorted(wanted.buildings),
             "zones": sorted(wanted.zones),
             "devtypes": sorted(wanted.devtypes),

@@ -6,7 +6,7 @@ Source: docs/contract/data-push.md §2, design decisions 4 and 5.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -22,7 +22,7 @@ from matrixhub.model.destination import (
 )
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId, ZoneId
-from matrixhub.model.policy import DEFAULT_POLICY, BatchLimits, Policy, check_limits, check_policy
+from matrixhub.model.policy import DEFAULT_POLICY, BatchLimits, Order, Policy, check_limits, check_policy
 from matrixhub.model.secret import Secret
 
 State = Literal["active", "paused"]
@@ -38,6 +38,20 @@ AWS_IOT_BYTES_MAX = 131_072
 Source = Literal["sensors", "events"]
 SOURCES: tuple[Source, ...] = ("sensors", "events")
 """What is delivered: readings of sensors, or events of the bus. Each is a stream with positions of its own."""
+
+CALLED: Mapping[Source, str] = {"sensors": "readings", "events": "events"}
+"""What the items of a stream are called, for people."""
+
+ORDERS_OF: Mapping[Source, tuple[Order, ...]] = {
+    "sensors": ("strict", "per_device", "latest_first"),
+    "events": ("strict", "priority"),
+}
+"""The orders a source can be delivered in.
+
+Events are of no device, and a newer one does not make up for an older. Readings have no priority.
+"""
+
+PATTERNS_MAX = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,6 +211,7 @@ def check_subscription(
     form: Format,
     notify: Notify,
     *,
+    source: Source = "sensors",
     plain_http: bool = False,
 ) -> None:
     """Refuse what could never work, each part and all together. `plain_http` is for development.
@@ -206,16 +221,29 @@ def check_subscription(
     check_destination(destination, plain_http=plain_http)
     check_limits(limits)
     check_policy(policy)
+    if policy.order not in ORDERS_OF[source]:
+        raise InvalidValue(
+            f"the order {policy.order} is not for {CALLED[source]}; they can have {', '.join(ORDERS_OF[source])}"
+        )
     if form.gzip and destination.kind != "https":
         raise InvalidValue(f"gzip is for web services; {destination.kind} does not unpack it")
     if form.body != "contract" and destination.framing == "per_item":
-        raise InvalidValue("framing per_item sends each reading as the contract has it; CloudEvents need framing batch")
+        raise InvalidValue("framing per_item sends each item as the contract has it; CloudEvents need framing batch")
     if destination.kind == "aws_iot" and limits.size_bytes > AWS_IOT_BYTES_MAX:
         raise InvalidValue(f"AWS IoT takes at most {AWS_IOT_BYTES_MAX:,} bytes; lower the batch bytes")
     if notify.url and notify.subscription_id:
         raise InvalidValue("notices go to another subscription's destination or to a webhook, not to both")
     if notify.url:
         check_https_url(notify.url, "the URL for notices", plain_http=plain_http)
+
+
+def default_policy(policy: Policy, source: Source) -> Policy:
+    """The policy a subscription to the source has where it names none: that of the settings, if its order can be had.
+
+    >>> default_policy(Policy(order="per_device", in_flight=4), "events").order
+    'strict'
+    """
+    return policy if policy.order in ORDERS_OF[source] else replace(policy, order="strict", in_flight=1)
 
 
 def public_view(subscription: Subscription) -> Mapping[str, object]:
@@ -228,7 +256,9 @@ def public_view(subscription: Subscription) -> Mapping[str, object]:
         "state": subscription.state,
         "paused_by": subscription.paused_by,
         "paused_reason": subscription.paused_reason,
+        "source": subscription.filter.source,
         "filter": {
+            "patterns": sorted(subscription.filter.patterns),
             "buildings": sorted(subscription.filter.buildings),
             "zones": sorted(subscription.filter.zones),
             "devtypes": sorted(subscription.filter.devtypes),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 
 import asyncpg
 
+from matrixhub.model.subscription import Source
 from matrixhub.store.pool import COMMAND_TIMEOUT_S, Connection, store_errors
 
-AUDIT_DUTY = 0x6D78_6875_6203
-RETENTION_DUTY = 0x6D78_6875_6204
-"""Keys of the advisory locks of PostgreSQL that say who has a duty."""
+AUDIT_DUTIES: Mapping[Source, int] = {"sensors": 0x6D78_6875_6203, "events": 0x6D78_6875_6213}
+RETENTION_DUTIES: Mapping[Source, int] = {"sensors": 0x6D78_6875_6204, "events": 0x6D78_6875_6214}
+"""Keys of the advisory locks of PostgreSQL that say who has a duty, one for each stream."""
 
 IDLE_MAX_S = 60.0
 """A process that is silent for so long, because it hangs or is stopped, loses its duties: PostgreSQL cuts it off."""

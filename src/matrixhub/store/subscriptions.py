@@ -24,6 +24,7 @@ from matrixhub.model.subscription import (
     State,
     Subscription,
     check_subscription,
+    default_policy,
 )
 from matrixhub.store import documents
 from matrixhub.store.pool import Database
@@ -92,7 +93,7 @@ async def create_subscription(
         filter=wanted,
         destination=destination,
         limits=limits,
-        policy=policy or codec.policy,
+        policy=policy or default_policy(codec.policy, wanted.source),
         format=form or Format(),
         signing=signing,
         notify=notify or Notify(),
@@ -224,14 +225,15 @@ def overview_from_row(row: Any, codec: Codec) -> Overview:
 
 def _subscription_from_row(row: Any, codec: Codec) -> Subscription:
     secrets = documents.open_secrets(row, codec.sealer)
+    wanted = read_filter(row["filter"])
     return Subscription(
         id=row["id"],
         property_id=row["property_id"],
         name=row["name"],
-        filter=read_filter(row["filter"]),
+        filter=wanted,
         destination=documents.read_destination(row, secrets),
         limits=BatchLimits(items=row["batch_items"], size_bytes=row["batch_bytes"]),
-        policy=documents.read_policy(row["policy"], codec.policy),
+        policy=documents.read_policy(row["policy"], default_policy(codec.policy, wanted.source)),
         format=Format(**row["format"]),
         signing=documents.read_signing(row["signing"], secrets),
         notify=documents.read_notify(row["notify"], secrets),
@@ -287,6 +289,7 @@ def _check(subscription: Subscription, codec: Codec) -> None:
         subscription.policy,
         subscription.format,
         subscription.notify,
+        source=subscription.filter.source,
         plain_http=codec.plain_http,
     )
 
@@ -305,7 +308,7 @@ def _columns(subscription: Subscription, codec: Codec) -> tuple[object, ...]:
         subscription.limits.size_bytes,
         destination.kind,
         documents.destination_document(destination, secrets),
-        documents.policy_document(subscription.policy, codec.policy),
+        documents.policy_document(subscription.policy, default_policy(codec.policy, subscription.filter.source)),
         documents.format_document(subscription.format),
         documents.signing_document(subscription.signing, secrets),
         documents.notify_document(subscription.notify, secrets),

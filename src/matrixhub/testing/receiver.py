@@ -27,6 +27,7 @@ import msgspec
 from aiohttp import web
 
 from matrixhub.model.errors import PortInUse
+from matrixhub.testing.event_ledger import EventLedger, NotAnEvent
 from matrixhub.testing.ledger import Ledger, NotAReading
 from matrixhub.testing.tls import LOCAL_NAMES, LocalAuthority
 
@@ -43,10 +44,21 @@ _DRIBBLE_S = 0.05
 _FLOOD = b"~" * 65_536
 
 _BODY = msgspec.json.Decoder(list[str])
+_OBJECTS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def _read_body(body: bytes) -> list[str]:
+    """The JSON text of each item: of readings, which are strings, or of events, which are objects."""
+    if body[:2] == b"[{":
+        items = [bytes(item).decode() for item in _OBJECTS.decode(body)]
+        if all(map(is_event, items)):
+            return items
     return _BODY.decode(body)
+
+
+def is_event(item: str) -> bool:
+    """Whether an item is an event and not a reading, by the name of its fields."""
+    return '"RoutingKey"' in item
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +187,9 @@ class Violation:
 class HttpsReceiver:
     """An HTTPS endpoint that is up between entering and leaving its context.
 
-    `ledger` holds what was taken, `rejected` what was read but not taken. A request that a client breaks off before its
-    end is in neither. Every path and POST only; requests of several connections are served side by side.
+    `ledger` holds the readings taken, `events` the events, `rejected` the readings that were read but not taken. A
+    request that a client breaks off before its end is in none. Every path and POST only; requests of several
+    connections are served side by side.
     """
 
     def __init__(
@@ -205,6 +218,7 @@ class HttpsReceiver:
         """
         self.authority = authority or LocalAuthority()
         self.ledger = Ledger()
+        self.events = EventLedger()
         self.rejected = Ledger()
         self.requests: deque[ReceivedRequest] = deque(maxlen=REQUESTS_KEPT)
         self.violations: deque[Violation] = deque(maxlen=VIOLATIONS_KEPT)
@@ -348,10 +362,14 @@ class HttpsReceiver:
             behaviour = self._behaviour.decide(items) if isinstance(self._behaviour, Judge) else self._behaviour
             request_id = request.headers["X-Request-Id"]
             taken, rejected = _parted(items, behaviour)
-            for book, part in ((self.ledger, taken), (self.rejected, rejected)):
-                if part:
-                    book.record(request_id, part, now_ms)
-        except (_NotAPush, NotAReading) as error:
+            if is_event(items[0]):
+                if taken:
+                    self.events.record(request_id, taken)
+            else:
+                for book, part in ((self.ledger, taken), (self.rejected, rejected)):
+                    if part:
+                        book.record(request_id, part, now_ms)
+        except (_NotAPush, NotAReading, NotAnEvent) as error:
             return self._violated(request, body, str(error))
         self._count_down()
         if taken and self._on_items is not None:

@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.integration.rest.rig import LOCAL_KEY, Client, Rig
 
 from matrixhub.api import HttpServer, RestHub, make_app
-from matrixhub.bus import StreamSettings, open_bus
+from matrixhub.bus import StreamSettings, open_buses
 from matrixhub.config import load_settings
 from matrixhub.deliveries.destinations.https import open_https_sender
 from matrixhub.engines import DataDirectory, open_engines
@@ -49,7 +49,7 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
         async with (
             open_engines(directory, load_settings(None, {}).engines, ignore) as engines,
             open_database(engines.endpoints.postgres_dsn, connections_max=8) as database,
-            open_bus(engines.endpoints.nats_url, StreamSettings(), ignore) as bus,
+            open_buses(engines.endpoints.nats_url, StreamSettings(), ignore) as buses,
             open_https_sender(Allowance.of(EGRESS_ALLOW), MemoryTokens(), SystemClock()) as sender,
             aiohttp.ClientSession() as session,
         ):
@@ -58,7 +58,7 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
             hub = RestHub(
                 database=database,
                 codec=codec,
-                bus=bus,
+                buses=buses,
                 sender=sender,
                 clock=SystemClock(),
                 limits=BatchLimits(),
@@ -66,7 +66,7 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
             )
             server, stop = HttpServer("127.0.0.1", 0, 1.0), asyncio.Event()
             serving = asyncio.create_task(server.run(make_app({}, Metrics(), None, hub, facts.append), stop))
-            yield Rig(f"{server.url}/hub/v1", database, codec, bus, session, facts)
+            yield Rig(f"{server.url}/hub/v1", database, codec, buses, session, facts)
             stop.set()
             await serving
 

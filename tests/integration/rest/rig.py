@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 import itertools
 import json
@@ -19,7 +20,7 @@ from matrixhub.model.delivery import Attempt, time_ordered_id
 from matrixhub.model.destination import Destination
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId
 from matrixhub.model.policy import BatchLimits
-from matrixhub.model.subscription import Filter, Position, Subscription
+from matrixhub.model.subscription import Filter, Position, Source, Subscription
 from matrixhub.observe import Fact
 from matrixhub.ports import Outgoing
 from matrixhub.sources.sites import make_site
@@ -109,9 +110,14 @@ class Rig:
     url: str
     database: Database
     codec: Codec
-    bus: NatsBus
+    buses: Mapping[Source, NatsBus]
     session: aiohttp.ClientSession
     facts: list[Fact]
+
+    @builtins.property
+    def bus(self) -> NatsBus:
+        """The stream of readings."""
+        return self.buses["sensors"]
 
     async def property(self) -> PropertyId:
         """A property."""

@@ -95,7 +95,8 @@ def test_the_public_view_says_what_is_configured_without_secrets_or_certificates
     view = public_view(subscription())
     assert view["auth"] == {"scheme": "basic", "user": "demo-user"}
     assert view["private_ca"] is True
-    assert view["filter"] == {"buildings": [], "zones": [], "devtypes": ["A", "B"]}
+    assert view["source"] == "sensors"
+    assert view["filter"] == {"patterns": [], "buildings": [], "zones": [], "devtypes": ["A", "B"]}
     assert view["created_at"] == "2024-03-10T00:00:00+00:00"
 
 

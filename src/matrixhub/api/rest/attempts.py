@@ -69,7 +69,7 @@ async def body(hub: Hub, property_id: PropertyScope, attempt_id: AttemptPath) ->
     """
     recorded = await show_attempt(hub.database, property_id, attempt_id)
     overview = await show_subscription(hub.database, hub.codec, property_id, recorded.subscription_id)
-    remade = await remake_body(hub.database, hub.bus, overview, recorded.attempt)
+    remade = await remake_body(hub.database, hub.buses[overview.subscription.filter.source], overview, recorded.attempt)
     headers = {"X-Body-Whole": "true" if remade.whole else "false"}
     return Response(remade.body, headers=headers, media_type="application/json")
 

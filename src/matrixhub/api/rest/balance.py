@@ -20,7 +20,7 @@ async def show_all(hub: Hub, property_id: PropertyScope) -> doc.BalanceSheet:
     """Of every reading that a subscription wants, what became of it; counted for this answer, so with a long backlog
     it takes a while.
     """
-    balances = await take_balances(hub.bus, PostgresBooks(hub.database), property_id=property_id)
+    balances = await take_balances(hub.buses, PostgresBooks(hub.database), property_id=property_id)
     return doc.BalanceSheet(
         total=balance_view(total_balance(balances.values())),
         holds=all(balance.holds for balance in balances.values()),
@@ -41,7 +41,7 @@ async def show(hub: Hub, property_id: PropertyScope, subscription_id: Subscripti
     """accepted = delivered + pending + parked + expired + skipped, exact at the moment it was taken."""
     found = SubscriptionId(subscription_id)
     await show_subscription(hub.database, hub.codec, property_id, found)
-    return balance_view(await subscription_balance(hub.bus, PostgresBooks(hub.database), found))
+    return balance_view(await subscription_balance(hub.buses, PostgresBooks(hub.database), found))
 
 
 handlers = [show_all, show]

@@ -17,13 +17,20 @@ from matrixhub.model.delivery import AttemptKind
 from matrixhub.model.destination import ClientAuth, Framing, Kind
 from matrixhub.model.health import Health
 from matrixhub.model.policy import Order
-from matrixhub.model.subscription import BodyFormat, PausedBy, SigningKind, State
+from matrixhub.model.subscription import PATTERNS_MAX, BodyFormat, PausedBy, SigningKind, Source, State
 
 Seconds = Annotated[float, Meta(ge=0, description="Seconds.")]
-Count = Annotated[int, Meta(ge=0, description="A number of readings.")]
+Count = Annotated[int, Meta(ge=0, description="A number of readings or events.")]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, in UTC.")]
 SecretText = Annotated[str, Meta(min_length=1, extra_json_schema={"writeOnly": True, "format": "password"})]
 Ids = Annotated[list[str], Meta(max_length=10_000, description="Ids; none means all.")]
+Patterns = Annotated[
+    list[str],
+    Meta(
+        max_length=PATTERNS_MAX,
+        description="Patterns of routing keys: `*` is one word, `#` any number; none means all.",
+    ),
+]
 Id = Annotated[str, Meta(pattern=r"^[\w-]{1,128}$")]
 Next = Annotated[str | None, Meta(description="Cursor of the next page; null on the last one.")]
 
@@ -87,8 +94,11 @@ AuthView = NoAuthView | BasicAuthView | ClientCredentialsView | RefreshTokenView
 
 
 class FilterView(Given, frozen=True, kw_only=True):
-    """Which readings of the property are wanted; an empty list means all."""
+    """Which readings or events of the property are wanted; an empty list means all. `patterns` are for events, the
+    others for readings.
+    """
 
+    patterns: list[str]
     buildings: list[str]
     zones: list[str]
     devtypes: list[str]
@@ -170,6 +180,7 @@ class SubscriptionView(Given, frozen=True, kw_only=True):
     paused_by: PausedBy
     paused_reason: str
     health: Health
+    source: Source
     filter: FilterView
     kind: Kind
     url: str
@@ -260,8 +271,9 @@ AuthTaken = NoAuth | BasicAuth | ClientCredentials | RefreshToken | SharedAccess
 
 
 class Filter(Taken, frozen=True, kw_only=True):
-    """Which readings of the property are wanted."""
+    """Which readings or events of the property are wanted. `patterns` are for events, the others for readings."""
 
+    patterns: Patterns = []
     buildings: Ids = []
     zones: Ids = []
     devtypes: Ids = []
@@ -308,11 +320,11 @@ class Notify(Taken, frozen=True, kw_only=True):
 
 
 Name = Annotated[str, Meta(max_length=200, description="What it is for, for people.")]
-Url = Annotated[str, Meta(description="Where readings are posted to: https://…")]
+Url = Annotated[str, Meta(description="Where readings or events are posted to: https://…")]
 Headers = Annotated[
     dict[str, SecretText], Meta(max_length=20, description="Headers that are sent with every push; values are secret.")
 ]
-BatchItems = Annotated[int, Meta(ge=1, le=10_000, description="Most readings in one push.")]
+BatchItems = Annotated[int, Meta(ge=1, le=10_000, description="Most readings or events in one push.")]
 BatchBytes = Annotated[int, Meta(ge=1_024, le=16_777_216, description="Most bytes in one push.")]
 
 
@@ -325,6 +337,7 @@ class NewSubscription(Taken, frozen=True, kw_only=True):
     start: Annotated[str, Meta(description="Where to begin: `now`, `beginning` or an ISO 8601 time.")] = msgspec.field(
         name="from", default="now"
     )
+    source: Annotated[Source, Meta(description="Readings of sensors, or events; cannot be changed.")] = "sensors"
     filter: Filter | None = None
     kind: Kind = "https"
     auth: AuthTaken | None = None
@@ -342,6 +355,7 @@ class NewSubscription(Taken, frozen=True, kw_only=True):
 class FilterChange(Taken, frozen=True, kw_only=True):
     """A change of the filter."""
 
+    patterns: Patterns | None = None
     buildings: Ids | None = None
     zones: Ids | None = None
     devtypes: Ids | None = None
@@ -398,6 +412,7 @@ class SubscriptionChange(Taken, frozen=True, kw_only=True):
     """A merge patch (RFC 7396): what is not named stays, secrets too; null brings the default back."""
 
     name: Name | None = None
+    source: Annotated[Source | None, Meta(description="Only the one it has.")] = None
     filter: FilterChange | None = None
     kind: Kind | None = None
     url: Url | None = None

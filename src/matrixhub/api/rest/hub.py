@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from matrixhub.model.policy import BatchLimits
-from matrixhub.ports import Bus, Clock, Sender
+from matrixhub.ports import Buses, Clock, Sender
 from matrixhub.store import Database
 from matrixhub.store.subscriptions import Codec
 
@@ -19,7 +19,7 @@ class RestHub:
 
     database: Database
     codec: Codec
-    bus: Bus
+    buses: Buses
     sender: Sender
     clock: Clock
     limits: BatchLimits

@@ -100,7 +100,7 @@ async def withdraw(hub: Hub, property_id: PropertyScope, replay_id: ReplayPath) 
 async def _plan(hub: RestHub, property_id: PropertyId, asked: doc.NewReplay) -> PlannedReplay:
     start = _start(asked)
     overview = await show_subscription(hub.database, hub.codec, property_id, SubscriptionId(asked.subscription))
-    return await plan_replay(hub.database, hub.bus, overview, start)
+    return await plan_replay(hub.database, hub.buses[overview.subscription.filter.source], overview, start)
 
 
 def _start(asked: doc.NewReplay) -> ReplayStart:

@@ -67,7 +67,7 @@ async def create(
 
     async def prepare() -> Make:
         await check_reach(hub.database, property_id, asked.destination, asked.notify, allowed_to_all=hub.allowed_to_all)
-        position = await first_position(hub.bus, asked.start)
+        position = await first_position(hub.buses[asked.filter.source], asked.start)
 
         async def make(database: Database) -> Answer:
             made = await create_subscription(
@@ -169,7 +169,7 @@ async def remove(
 async def pause(
     hub: Hub, property_id: PropertyScope, subscription_id: SubscriptionPath
 ) -> Response[doc.SubscriptionView]:
-    """Nothing is lost: readings wait in the stream until it is resumed."""
+    """Nothing is lost: readings and events wait in the stream until it is resumed."""
     return await _set_state(hub, property_id, SubscriptionId(subscription_id), "paused")
 
 
@@ -184,20 +184,21 @@ async def pause(
 async def resume(
     hub: Hub, property_id: PropertyScope, subscription_id: SubscriptionPath
 ) -> Response[doc.SubscriptionView]:
-    """It goes on with the first reading that was not delivered, at once."""
+    """It goes on with the first reading or event that was not delivered, at once."""
     return await _set_state(hub, property_id, SubscriptionId(subscription_id), "active")
 
 
 @post(
     "/subscriptions/{subscription_id:str}/test",
     operation_id="testSubscription",
-    summary="Send a test reading",
+    summary="Send a test",
     tags=["subscriptions"],
     status_code=200,
 )
 async def test(hub: Hub, property_id: PropertyScope, subscription_id: SubscriptionPath) -> doc.AttemptView:
-    """One made-up reading on the very way of all pushes. A destination that does not take it is no error here: the
-    answer is the attempt, which tells what came of it. Nothing of the subscription changes, and it may be paused.
+    """One made-up reading or event on the very way of all pushes. A destination that does not take it is no error
+    here: the answer is the attempt, which tells what came of it. Nothing of the subscription changes, and it may be
+    paused.
     """
     found = SubscriptionId(subscription_id)
     overview = await show_subscription(hub.database, hub.codec, property_id, found)
