@@ -164,7 +164,7 @@ class EventRun(Run):
             self.hub.bus,
             self.books,
             None,
-            None,  # type: ignore[arg-type]
+            None,
             ProcessClock(process),
             self.hub.facts.append,
             "events",
@@ -317,7 +317,7 @@ def test_what_overtakes_leaves_the_balance_exact_and_every_lane_in_order(seed: i
         await run.run()
         run.check()
         for id_ in run.told:
-            balance = await subscription_balance({"events": run.hub.bus}, run.books, id_)  # type: ignore[arg-type]
+            balance = await subscription_balance({"events": run.hub.bus}, run.books, id_)
             assert balance.holds, (id_, balance)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return run.overtaken
