@@ -451,7 +451,7 @@ def ignore(_fact: Fact) -> None:
 
 
 _BALANCE_PARTS = {
-    "accepted": "Readings that subscriptions want, each time they are asked for.",
+    "accepted": "What subscriptions want, each time it is asked for: readings or events, by source.",
     "delivered": "Of those, taken by their destination.",
     "pending": "Of those, waiting in the stream.",
     "parked": "Of those, set aside with a reason.",
@@ -486,11 +486,11 @@ class Metrics:
         self.serve_time = histogram("rest_request", "From request to the end of its answer.")
         self.messages = counter("stream_messages_stored", "Messages stored in the stream.")
         self.store_time = histogram("stream_write", "From write to acknowledgement by the stream.")
-        self.delivered = counter("readings_delivered", "Readings taken by destinations.")
+        self.delivered = counter("readings_delivered", "Readings and events taken by destinations.")
         self.delivered_bytes = counter("delivered_bytes", "Bytes of bodies taken by destinations.")
         self.attempts = counter("delivery_attempts", "Pushes sent, by result.", "result")
         self.attempt_time = histogram("delivery_attempt", "From the start of an attempt to its end.")
-        self.parked = counter("readings_parked", "Readings set aside, by code.", "code")
+        self.parked = counter("readings_parked", "Readings and events set aside, by code.", "code")
         self.positions = counter("positions_saved", "Positions of subscriptions saved.")
         self.positions_time = histogram("positions_commit", "One group commit of positions.")
         self.engine_deaths = counter("engine_deaths", "Times an embedded engine ended by itself.", "engine")
@@ -516,7 +516,7 @@ class Metrics:
             part: gauge(f"subscription_balance_{part}", text, "subscription") for part, text in _BALANCE_PARTS.items()
         }
         self.broken = counter("balances_broken", "Times the balance of a subscription was found off.")
-        self.expired = counter("readings_expired", "Readings that expired by policy.")
+        self.expired = counter("readings_expired", "Readings and events that expired by policy.")
         self.purged = counter("stream_messages_purged", "Messages that retention has removed.")
 
     def render(self) -> bytes:

@@ -186,6 +186,53 @@ async def test_a_test_reaches_the_receiver_and_is_recorded(hub: Hub) -> None:
     assert hub.ask("attempts", "show", made["id"], attempt["id"])["request_id"] == attempt["request_id"]
 
 
+async def test_a_subscription_to_events_is_made_shown_and_tried_by_commands(hub: Hub) -> None:
+    taken: list[str] = []
+    receiver = HttpsReceiver(port=free_port(), on_items=lambda _request, items: taken.extend(items))
+    ca = hub.write("events-ca.pem", receiver.ca_pem)
+    async with receiver:
+        made = await asyncio.to_thread(
+            subscribe,
+            hub,
+            "--ca",
+            str(ca),
+            "--events",
+            "--pattern",
+            "matrix.b1.#",
+            "--pattern",
+            "#.HIGH",
+            url=receiver.url,
+        )
+        attempt = await asyncio.to_thread(hub.ask, "subscription", "test", made["id"])
+    assert (attempt["kind"], attempt["taken"], attempt["items"]) == ("test", True, 1)
+    assert [json.loads(item)["RoutingKey"] for item in taken] == [f"matrix.{PROPERTY}.matrixhub.TEST.LOW"]
+    assert receiver.events.summary().distinct == 1
+    body = hub.run("attempts", "show", made["id"], attempt["id"], "--body")
+    assert body.out.strip() == f"[{taken[0]}]"
+    shown = hub.ask("subscription", "show", made["id"])
+    assert (shown["source"], shown["filter"]["patterns"]) == ("events", ["#.HIGH", "matrix.b1.#"])
+    assert (shown["accepted"], shown["difference"]) == (0, 0)
+    sources = {found["id"]: found["source"] for found in hub.ask("subscription", "list")}
+    assert sources[made["id"]] == "events"
+    changed = hub.ask("subscription", "update", made["id"], "--pattern", "#")
+    assert changed["filter"]["patterns"] == ["#"]
+
+
+def test_what_is_wrong_with_a_subscription_to_events_is_said(here: Here) -> None:
+    new = ("subscription", "create", "--property", PROPERTY, "--url", NOWHERE)
+    for options, said in (
+        (("--pattern", "#"), "filter.patterns"),
+        (("--events", "--pattern", "a.b"), "is no pattern"),
+        (("--events", "--zone", "z"), "filter.zones"),
+        (("--events", "--order", "latest_first"), "latest_first"),
+    ):
+        done = here.run(*new, *options)
+        assert (done.code, "MH-R010" in done.err, said in done.err) == (1, True, True), done.err
+    made = subscribe(here)
+    done = here.run("subscription", "update", made["id"], "--events")
+    assert "source cannot be changed" in done.err
+
+
 def test_a_test_that_fails_tells_why_and_ends_with_1(here: Here) -> None:
     made = subscribe(here)
     done = here.run("subscription", "test", made["id"])

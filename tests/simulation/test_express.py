@@ -164,7 +164,7 @@ class EventRun(Run):
             self.hub.bus,
             self.books,
             None,
-            None,
+            None,  # type: ignore[arg-type]
             ProcessClock(process),
             self.hub.facts.append,
             "events",

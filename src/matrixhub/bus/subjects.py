@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from matrixhub.model.ids import BuildingId, PropertyId, subject_token
 from matrixhub.model.routing import ANY, URGENT, WORDS, expanded, fewest, narrowest, urgent
@@ -18,6 +19,9 @@ SENSORS_STREAM = "SENSORS"
 SENSORS_SUBJECTS = "sensors.>"
 EVENTS_STREAM = "EVENTS"
 EVENTS_SUBJECTS = "events.>"
+
+MATCHERS_MAX = 4_096
+"""So many matchers of events are kept, for patterns are expanded at some cost and asked for again and again."""
 
 STREAMS: Mapping[Source, str] = {"sensors": SENSORS_STREAM, "events": EVENTS_STREAM}
 SUBJECTS: Mapping[Source, str] = {"sensors": SENSORS_SUBJECTS, "events": EVENTS_SUBJECTS}
@@ -90,6 +94,7 @@ def filter_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], b
     return _event_matcher(property_id, wanted) if wanted.source == "events" else _reading_matcher(property_id, wanted)
 
 
+@lru_cache(maxsize=MATCHERS_MAX)
 def _event_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], bool]:
     prefix = f"events.{subject_token(property_id)}."
     patterns = {
@@ -104,7 +109,7 @@ def _event_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str], b
         if not subject.startswith(prefix):
             return False
         words = subject[len(prefix) :].split(".")
-        return not patterns or (
+        return not wanted.patterns or (
             len(words) == WORDS
             and any(
                 tuple(ANY if any_word else word for any_word, word in zip(shape, words, strict=True)) in patterns

@@ -268,7 +268,7 @@ class TestResult:
 async def send_test(sender: Sender, subscription: Subscription, clock: Clock) -> TestResult:
     """Send one sample on the very way of all pushes, and tell what came of it; a refusal is no error here.
 
-    It is a reading or an event, as the subscription has them. Nothing of that changes, and it may be paused.
+    It is a reading or an event, by the source. Nothing of the subscription changes, and it may be paused.
     """
     now_ms = clock.now_ms()
     body = make_body(subscription, [_string(_SAMPLES[subscription.filter.source](subscription.property_id, now_ms))])

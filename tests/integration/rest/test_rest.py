@@ -261,6 +261,40 @@ async def test_a_key_is_forgotten_after_a_day(rig: Rig, client: Client) -> None:
         assert await connection.fetchval(old) == 0
 
 
+# --- events ---
+
+
+async def test_a_subscription_to_events_is_made_shown_changed_and_counted(rig: Rig, client: Client) -> None:
+    asked = {"url": URL, "source": "events", "filter": {"patterns": ["matrix.b1.#", "#.HIGH"]}}
+    made = await client.post("/subscriptions", asked)
+    assert made.status == 201
+    path = f"/subscriptions/{made.json()['id']}"
+    shown = (await client.get(path)).json()
+    assert shown["source"] == "events"
+    assert shown["filter"] == {"patterns": ["#.HIGH", "matrix.b1.#"], "buildings": [], "zones": [], "devtypes": []}
+    assert shown["policy"]["order"] == "strict"
+    # Its position is one of the stream of events, however many readings there are.
+    last = (await rig.buses["events"].bounds()).last_seq
+    assert shown["progress"]["position"] == {"seq": last + 1, "item": 0}
+
+    changed = await client.ask("PATCH", path, {"filter": {"patterns": ["matrix.#"]}})
+    assert (changed.status, changed.json()["filter"]["patterns"]) == (200, ["matrix.#"])
+    for patch in ({"source": "sensors"}, {"source": None}, {"filter": {"zones": ["z"]}}):
+        refused = await client.ask("PATCH", path, patch)
+        assert (refused.status, refused.json()["code"]) == (422, "MH-R010")
+    for wrong in ({"filter": {"patterns": ["a.b"]}}, {"policy": {"order": "latest_first"}}):
+        refused = await client.post("/subscriptions", {**asked, **wrong})
+        assert (refused.status, refused.json()["code"]) == (422, "MH-R010")
+
+    reading = (await client.post("/subscriptions", {"url": URL})).json()
+    assert reading["source"] == "sensors"
+    sheet = (await client.get("/balance")).json()
+    assert {item["subscription"] for item in sheet["items"]} == {shown["id"], reading["id"]}
+    assert sheet["holds"]
+    balance = (await client.get(f"{path}/balance")).json()
+    assert (balance["accepted"], balance["difference"]) == (0, 0)
+
+
 # --- secrets ---
 
 SCHEMES: tuple[dict[str, Any], ...] = (

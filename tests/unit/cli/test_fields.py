@@ -156,3 +156,10 @@ def test_both_commands_have_every_option(command: str) -> None:
     said = CliRunner().invoke(app, ["subscription", command, "--help"]).output
     for field in FIELDS:
         assert field.flag.split("/")[0] in said
+
+
+def test_events_are_asked_for_by_a_flag_and_patterns() -> None:
+    document = document_of("--events", "--pattern", "matrix.b1.#", "--pattern", "#.HIGH")
+    assert document == {"source": "events", "filter": {"patterns": ["matrix.b1.#", "#.HIGH"]}}
+    assert refusal({"url": "https://example.org/", **document}) == ""
+    assert "are for events" in refusal({"url": "https://example.org/", **document_of("--pattern", "#")})

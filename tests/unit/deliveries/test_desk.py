@@ -18,6 +18,7 @@ from matrixhub.deliveries.desk import (
     Since,
     first_position,
     parse_start,
+    sample_event,
     sample_line,
     send_test,
 )
@@ -30,9 +31,10 @@ from matrixhub.model.errors import (
     InvalidValue,
     ReauthorisationNeeded,
 )
+from matrixhub.model.event import check_envelope
 from matrixhub.model.ids import BuildingId, PropertyId, SlotId, ZoneId
 from matrixhub.model.site import Slot
-from matrixhub.model.subscription import Position
+from matrixhub.model.subscription import Filter, Position
 from matrixhub.ports import Push, Sent
 from matrixhub.testing.fakes import FakeClock
 from matrixhub.testing.memory_bus import MemoryBus
@@ -130,6 +132,19 @@ async def test_a_test_is_a_push_of_one_reading_with_an_id_of_its_own() -> None:
     assert attempt.start is attempt.end is None
     await send_test(sender, sample_subscription(), clock)
     assert sender.pushes[1].request_id != push.request_id
+
+
+async def test_a_test_of_a_subscription_to_events_is_an_event_that_says_so() -> None:
+    sender, clock = OneAnswer(Sent(http_status=202, seconds=0.1)), FakeClock()
+    made = sample_subscription(filter=Filter(source="events", patterns=frozenset({"matrix.b1.#"})))
+    assert (await send_test(sender, made, clock)).taken
+    (push,) = sender.pushes
+    (event,) = json.loads(push.body)
+    check_envelope(event)
+    assert event["RoutingKey"] == "matrix.p.matrixhub.TEST.LOW"
+    assert "Test" in event["Description"]
+    assert event["UnixTimeInt"] == clock.now_ms() // 1000
+    assert sample_event(PropertyId("p"), clock.now_ms()) == json.dumps(event, separators=(",", ":"))
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from matrixhub.deliveries.formats import Body, frame_bytes, make_body
 from matrixhub.deliveries.plan import cut_batch, open_message
 from matrixhub.model.destination import Destination, Framing, Kind
-from matrixhub.model.ids import PropertyId
+from matrixhub.model.event import envelope, platform_event
+from matrixhub.model.ids import BuildingId, PropertyId
 from matrixhub.model.policy import BatchLimits
-from matrixhub.model.subscription import BodyFormat, Format, Position, Subscription
+from matrixhub.model.subscription import BodyFormat, Filter, Format, Position, Source, Subscription
 from matrixhub.ports import Message
 from matrixhub.testing.samples import sample_subscription
 
@@ -42,8 +43,10 @@ def subscription(
     kind: Kind = "https",
     framing: Framing = "batch",
     property_id: str = "5b1e0c7a9d2f4e63a8b4c1d09e77f210",
+    source: Source = "sensors",
 ) -> Subscription:
     return sample_subscription(
+        filter=Filter(source=source),
         destination=Destination(url="https://example.test/", kind=kind, framing=framing),
         format=Format(body=body, gzip=packed),
         property_id=PropertyId(property_id),
@@ -112,7 +115,7 @@ def check_event(found: dict[str, Any]) -> None:
         assert not _FORBIDDEN.search(found[name])
     assert found["specversion"] == "1.0"
     assert _URI_REFERENCE.fullmatch(found["source"])
-    assert found["type"].startswith("sg.smartclean.reading")
+    assert found["type"].startswith(("sg.smartclean.reading", "sg.smartclean.event"))
     assert _MEDIA_TYPE.fullmatch(found["datacontenttype"])
     if "time" in found:
         assert _TIMESTAMP.fullmatch(found["time"])
@@ -313,3 +316,121 @@ def test_the_frames_of_plain_formats_are_exact() -> None:
         for strings in (escaped("a"), escaped("a", '"b"', "c")):
             size = 1 + sum(len(s) + frame_bytes(chosen) for s in strings)
             assert len(make_body(chosen, strings).data) == size
+
+
+# --- events of the bus ---
+
+BUILDING = "c40d2f6e81b94a0c9e3375ab60d1f8e2"
+BUS_EVENT = envelope(
+    platform_event(
+        "INCIDENT_CREATED",
+        PropertyId("5b1e0c7a9d2f4e63a8b4c1d09e77f210"),
+        BuildingId(BUILDING),
+        happened_at=1_710_036_063,
+        description='Spill in "Café" 東 \\ L2',
+        meta={"Name": "Water spill", "Start": 1_710_036_063},
+    )
+)
+BUS_FORMATS = {
+    "array": subscription(source="events"),
+    "array packed": subscription(packed=True, source="events"),
+    "cloudevents": subscription("cloudevents", source="events"),
+    "cloudevents of an odd property": subscription("cloudevents", property_id='Demo "Site"/東?#' * 5, source="events"),
+    "event hub, per item": subscription(kind="azure_event_hub", framing="per_item", source="events"),
+    "event hub": subscription(kind="azure_event_hub", source="events"),
+    "aws": subscription(kind="aws_iot", source="events"),
+}
+
+
+def bus_event(**changes: object) -> str:
+    return msgspec.json.encode(BUS_EVENT | changes).decode()
+
+
+def events_of(chosen: Subscription, body: Body) -> list[object]:
+    """The events as a receiver finds them, parsed."""
+    found = readings_of(chosen, body)
+    return [json.loads(str(one)) for one in found] if chosen.destination.framing == "per_item" else found
+
+
+def cloud_event(text: str) -> dict[str, Any]:
+    return event(text, BUS_FORMATS["cloudevents"])
+
+
+def test_the_body_of_events_is_an_array_of_objects_as_they_were_written() -> None:
+    first, second = bus_event(), bus_event(Description="b")
+    body = make_body(BUS_FORMATS["array"], escaped(first, second))
+    assert body == Body(f"[{first},{second}]".encode(), "application/json; charset=utf-8", "")
+    assert make_body(BUS_FORMATS["aws"], escaped(first)).data == f"[{first}]".encode()
+
+
+def test_an_event_hub_gets_an_event_as_a_string_where_it_is_framed_so_and_the_array_else() -> None:
+    text = bus_event()
+    framed = make_body(BUS_FORMATS["event hub, per item"], escaped(text))
+    assert framed.content_type == "application/vnd.microsoft.servicebus.json"
+    assert json.loads(framed.data) == [{"Body": text}]
+    whole = make_body(BUS_FORMATS["event hub"], escaped(text))
+    assert (whole.data, whole.content_type) == (f"[{text}]".encode(), "application/atom+xml;type=entry;charset=utf-8")
+
+
+def test_an_event_of_the_bus_as_a_cloud_event() -> None:
+    assert cloud_event(bus_event()) == {
+        "specversion": "1.0",
+        "id": BUS_EVENT["ATTR"],
+        "source": f"/properties/5b1e0c7a9d2f4e63a8b4c1d09e77f210/buildings/{BUILDING}",
+        "type": "sg.smartclean.event.INCIDENT_CREATED",
+        "subject": f"matrix.{BUILDING}.scworkforcemanagement.INCIDENT_CREATED.HIGH",
+        "time": "2024-03-10T02:01:03.000Z",
+        "datacontenttype": "application/json",
+        "data": BUS_EVENT,
+    }
+
+
+def test_an_event_of_the_property_itself_names_no_building() -> None:
+    found = cloud_event(bus_event(PType="property", ID="5b1e0c7a9d2f4e63a8b4c1d09e77f210"))
+    assert found["source"] == "/properties/5b1e0c7a9d2f4e63a8b4c1d09e77f210"
+
+
+def test_an_event_with_a_name_that_is_too_long_has_a_short_id_of_its_own_and_no_subject() -> None:
+    found = [cloud_event(bus_event(ATTR=f"E#{'x' * 256}{n}", RoutingKey="x" * 257)) for n in "ab"]
+    assert [len(one["id"]) for one in found] == [32, 32]
+    assert found[0]["id"] != found[1]["id"]
+    assert "subject" not in found[0]
+
+
+@pytest.mark.parametrize("text", ["no JSON", "", '{"a":', "[" * 3000])
+def test_what_is_no_json_does_not_break_an_array_of_events(text: str) -> None:
+    body = make_body(BUS_FORMATS["array"], escaped(bus_event(), text))
+    assert json.loads(body.data) == [BUS_EVENT, text]
+    assert cloud_event(text)["data"] == text
+
+
+BUS_EVENTS = st.builds(
+    lambda core, more: json.dumps({**BUS_EVENT, **more, **core}, ensure_ascii=False),
+    st.fixed_dictionaries(
+        {},
+        optional={name: st.text(max_size=300) | VALUES for name in ("ATTR", "Event", "ID", "PType", "RoutingKey")}
+        | {"UnixTimeInt": st.integers() | VALUES},
+    ),
+    st.dictionaries(st.text(max_size=12), VALUES, max_size=4),
+)
+
+
+@pytest.mark.parametrize("name", BUS_FORMATS)
+@settings(derandomize=True, max_examples=40, deadline=None)
+@given(texts=st.lists(BUS_EVENTS, min_size=1, max_size=8), size_bytes=st.integers(1024, 8000))
+def test_every_format_gives_the_events_back_within_the_limit(name: str, texts: list[str], size_bytes: int) -> None:
+    chosen = BUS_FORMATS[name]
+    start, found = Position(seq=1), list[object]()
+    message = Message(1, "s", b"\n".join(text.encode() for text in texts), len(texts))
+    while start.seq == 1:
+        piece = open_message(message, start, frozenset(), frame_bytes(chosen))
+        batch = cut_batch([piece], start, BatchLimits(items=5, size_bytes=size_bytes))
+        body = make_body(chosen, batch.strings)
+        assert make_body(chosen, batch.strings) == body
+        assert len(unpacked(body)) <= size_bytes or batch.items == 1
+        if chosen.format.body == "cloudevents":
+            for one in json.loads(unpacked(body)):
+                check_event(one)
+        found += events_of(chosen, body)
+        start = batch.end
+    assert found == [json.loads(text) for text in texts]

@@ -27,7 +27,7 @@ from matrixhub.deliveries.plan import (
     stored_before,
 )
 from matrixhub.model.destination import Destination
-from matrixhub.model.ids import SubscriptionId, ZoneId
+from matrixhub.model.ids import SubscriptionId, ZoneId, stable_uuid
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Filter, Format, Position
 from matrixhub.ports import Message
@@ -318,7 +318,10 @@ def test_another_filter_format_or_framing_makes_another_request() -> None:
         replace(made, destination=event_hub),
     ]
     batch = Batch([b""], [], START, Position(seq=2))
+    others += [replace(made, filter=Filter(source="events", patterns=frozenset(p))) for p in ((), ("#",), ("*.#",))]
     known = {request_id(SUB, batch, 0, content_of(one)) for one in (made, *others)}
-    assert len(known) == 6
+    assert len(known) == 9
+    # Requests of readings keep their ids from before there were events.
+    assert content_of(made) == stable_uuid("([], [], [])", "contract", "False", "batch")
     same = replace(made, name="other", version=2, destination=Destination(url="https://other.test/"))
     assert content_of(same) == content_of(made)

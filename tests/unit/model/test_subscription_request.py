@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from matrixhub.model.destination import (
 )
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import PropertyId, SubscriptionId
-from matrixhub.model.policy import BatchLimits, Policy
+from matrixhub.model.policy import BatchLimits, Order, Policy
 from matrixhub.model.request import SubscriptionRequest, parse_request, patched
 from matrixhub.model.secret import Secret
 from matrixhub.model.subscription import Filter, Format, Notify, SigningKey, Subscription, public_view
@@ -333,3 +334,71 @@ def test_what_a_view_names_can_be_asked_for_by_the_same_name() -> None:
     request["notify"] = {k: v for k, v in request["notify"].items() if k != "signed"}  # type: ignore[attr-defined]
     made = parse_request(request, limits=LIMITS, policy=DEFAULTS)
     assert (made.policy, made.limits, made.filter) == (existing().policy, existing().limits, existing().filter)
+
+
+# --- events ---
+
+
+def event_subscription(**parts: Any) -> Subscription:
+    return replace(existing(), filter=Filter(source="events", patterns=frozenset({"matrix.#"})), **parts)
+
+
+def test_events_are_asked_for_by_their_patterns() -> None:
+    asked = parsed(source="events", filter={"patterns": ["matrix.b1.#", "#.HIGH"]})
+    assert asked.filter == Filter(source="events", patterns=frozenset({"matrix.b1.#", "#.HIGH"}))
+    assert parsed(source="events").filter == Filter(source="events")
+    assert parsed(source="sensors").filter == parsed().filter == Filter()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"source": "readings"}, "source is one of sensors, events"),
+        ({"filter": {"patterns": ["#"]}}, "filter.patterns are for events"),
+        ({"source": "events", "filter": {"buildings": ["b"]}}, "filter.buildings are for readings"),
+        ({"source": "events", "filter": {"zones": ["z"]}}, "filter.zones are for readings"),
+        ({"source": "events", "filter": {"devtypes": ["T"]}}, "filter.devtypes are for readings"),
+        ({"source": "events", "filter": {"patterns": ["a.b"]}}, r"filter.patterns\[0\] is no pattern: no routing key"),
+        ({"source": "events", "filter": {"patterns": ["#", "b*.#"]}}, r"filter.patterns\[1\] is no pattern"),
+        ({"source": "events", "filter": {"patterns": ["#"] * 101}}, "holds more than 100 patterns"),
+        ({"source": "events", "filter": {"patterns": "#"}}, "filter.patterns is a list"),
+        ({"source": "events", "filter": {"patterns": [1]}}, r"filter.patterns\[0\] is not a text"),
+        ({"source": "events", "policy": {"order": "per_device"}}, "order per_device is not for events; .* strict"),
+        ({"source": "events", "policy": {"order": "latest_first"}}, "order latest_first is not for events"),
+        ({"source": "events", "policy": {"in_flight": 2}}, "in_flight above 1 needs the order per_device"),
+    ],
+)
+def test_what_is_of_the_other_source_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidValue, match=message):
+        parsed(**fields)
+
+
+@pytest.mark.parametrize("order", ["per_device", "latest_first"])
+def test_events_come_in_order_where_the_settings_have_an_order_of_readings(order: Order) -> None:
+    defaults = Policy(order=order, in_flight=4 if order == "per_device" else 1, give_up_s=777.0)
+    asked = parse_request({"url": URL, "source": "events"}, limits=LIMITS, policy=defaults)
+    assert asked.policy == Policy(give_up_s=777.0)
+    assert parse_request({"url": URL}, limits=LIMITS, policy=defaults).policy == defaults
+
+
+@pytest.mark.parametrize("source", ["sensors", None, "x", ""])
+def test_a_subscription_to_events_stays_one(source: object) -> None:
+    with pytest.raises(InvalidValue, match="source cannot be changed"):
+        changed(event_subscription(), {"source": source})
+
+
+def test_a_subscription_to_readings_stays_one() -> None:
+    with pytest.raises(InvalidValue, match="source cannot be changed"):
+        changed(existing(), {"source": "events", "filter": {"devtypes": None, "patterns": ["#"]}})
+    assert changed(existing(), {"source": None}) == changed(existing(), {"source": "sensors"}) == existing()
+
+
+def test_the_patterns_of_a_subscription_to_events_can_be_changed() -> None:
+    made = event_subscription()
+    assert changed(made, {"name": "new"}).filter == made.filter
+    after = changed(made, {"source": "events", "filter": {"patterns": ["#.HIGH"]}})
+    assert after == replace(made, filter=Filter(source="events", patterns=frozenset({"#.HIGH"})))
+    assert changed(made, {"filter": {"patterns": None}}).filter == Filter(source="events")
+    view = public_view(after)
+    assert view["source"] == "events"
+    assert view["filter"] == {"patterns": ["#.HIGH"], "buildings": [], "zones": [], "devtypes": []}
