@@ -41,7 +41,7 @@ from matrixhub.observe import LeaseTaken, StageStopped
 from matrixhub.ports import Advance, Counted, Outgoing
 from matrixhub.testing.fakes import MemoryLeases
 
-SEEDS = [int(os.environ["MATRIXHUB_SIMULATION_SEED"])] if "MATRIXHUB_SIMULATION_SEED" in os.environ else range(20)
+SEEDS = [int(os.environ["MATRIXHUB_SIMULATION_SEED"])] if "MATRIXHUB_SIMULATION_SEED" in os.environ else range(6)
 ORDERS = ORDERS_OF["events"]
 PATTERNS = [(), ("#",), ("matrix.b1.#",), ("matrix.b1.#", "matrix.*.*.*.HIGH"), ("#.HIGH",), ("#.NORMAL",)]
 
