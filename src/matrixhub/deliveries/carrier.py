@@ -21,7 +21,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from matrixhub.bus.subjects import is_urgent
 from matrixhub.deliveries.express import PART, ExpressLane
 from matrixhub.deliveries.feed import Feed
 from matrixhub.deliveries.formats import frame_bytes, make_body
@@ -204,7 +203,6 @@ class Carrier:
         "_tries",
         "_unreadable",
         "_until",
-        "_urgent",
         "feed",
         "lease",
     )
@@ -261,7 +259,6 @@ class Carrier:
         self._todo: list[Todo] = []
         self._newest: Newest | None = None
         self._unreadable: list[tuple[Message, int]] = []
-        self._urgent: dict[int, int] = {}
         self._express: ExpressLane | None = None
         if urgent is not None or progress.express is not None:
             new = lease.subscription.policy.order == "priority"
@@ -441,8 +438,7 @@ class Carrier:
             return lane is not None
         if not lane.takes_new or self._until is not None:
             return False
-        end = self._rest_end()
-        return not any(seq < end.seq for seq in self._urgent) and lane.look(self._urgent_start())
+        return not lane.met(self._rest_end().seq) and lane.look(self._urgent_start())
 
     def _rest_end(self) -> Position:
         """Where the pushes end that are planned of the rest."""
@@ -509,11 +505,9 @@ class Carrier:
         return stretch
 
     def _leave_out(self, stretch: Batch) -> None:
-        """Pass over what of the stretch is urgent, as it is settled now."""
+        """Pass over what of the stretch is urgent and in memory already, as it is settled now."""
         assert self._express is not None
-        settled = [seq for seq in sorted(self._urgent) if stretch.start.seq <= seq < stretch.end.seq]
-        for seq in settled:
-            self._express.skip(seq, self._urgent.pop(seq))
+        settled = self._express.leave_out(stretch)
         self._unreadable = [entry for entry in self._unreadable if entry[0].seq not in settled]
         for number, piece in enumerate(self._pieces):
             if piece.seq in settled:
@@ -852,12 +846,9 @@ class Carrier:
         size = sum(piece.ends[-1] for piece in self._pieces if piece.ends)
         while self.feed.waiting() and (self._until is not None or (items < limits.items and size < limits.size_bytes)):
             message = self.feed.take()
-            if self._express is not None and is_urgent(message.subject):
-                if self._express.covers(message):
-                    self._express.skip(message.seq, message.items)
-                    self._pieces.append(Piece(message.seq, (), (), ()))
-                    continue
-                self._urgent[message.seq] = message.items
+            if self._express is not None and self._express.passes_over(message):
+                self._pieces.append(Piece(message.seq, (), (), ()))
+                continue
             try:
                 piece = open_message(message, self._position, zones, self._frame)
             except (UnicodeDecodeError, msgspec.DecodeError) as error:
@@ -902,9 +893,8 @@ class Carrier:
         self._todo.clear()
         self._pieces.clear()
         self._unreadable.clear()
-        self._urgent.clear()
         if self._express is not None:
-            self._express.skip_none()
+            self._express.forget_rest()
         self._hold(-self._held)
 
     def _hold(self, size: int) -> None:
@@ -1163,7 +1153,6 @@ class Carrier:
                 self._saved = position
                 if self._express is not None:
                     self._express.move(position)
-                    self._urgent = {seq: items for seq, items in self._urgent.items() if seq >= position.seq}
             self._step += 1
             await self._positions.save(
                 Advance(

@@ -40,6 +40,7 @@ class ExpressLane:
         "_from",
         "_held",
         "_memory",
+        "_met",
         "_observe",
         "_pieces",
         "_skipped",
@@ -70,6 +71,7 @@ class ExpressLane:
         self._pieces: deque[Piece] = deque()
         self._unreadable: list[tuple[Message, int]] = []
         self._skipped: deque[tuple[int, int]] = deque()
+        self._met: dict[int, int] = {}
         self._held = 0
         self._from = 0
         if state is not None:
@@ -82,18 +84,32 @@ class ExpressLane:
         """Whether a push of this lane was planned and is not settled."""
         return self.state is not None and self.state.sending_to is not None
 
-    def covers(self, message: Message) -> bool:
-        """Whether the message was settled ahead of its turn."""
+    def passes_over(self, message: Message) -> bool:
+        """Whether the carrier, which comes to this message now, passes over it, because it was settled ahead."""
+        if not is_urgent(message.subject):
+            return False
         state = self.state
-        return state is not None and state.from_seq <= message.seq < state.to_seq and is_urgent(message.subject)
+        settled = state is not None and state.from_seq <= message.seq < state.to_seq
+        if settled:
+            self._skipped.append((message.seq, message.items))
+        else:
+            self._met[message.seq] = message.items
+        return settled
 
-    def skip(self, seq: int, items: int) -> None:
-        """Note that the carrier passes over a message that was settled ahead; in their order."""
-        self._skipped.append((seq, items))
+    def met(self, before_seq: int) -> bool:
+        """Whether the carrier has an urgent message before the sequence that is not settled."""
+        return any(seq < before_seq for seq in self._met)
 
-    def skip_none(self) -> None:
-        """Forget which messages were passed over, as the carrier reads them again."""
+    def leave_out(self, stretch: Batch) -> frozenset[int]:
+        """The messages the carrier has met already that were settled with the stretch: it passes over them now."""
+        settled = frozenset(seq for seq in self._met if stretch.start.seq <= seq < stretch.end.seq)
+        self._skipped += [(seq, self._met.pop(seq)) for seq in sorted(settled)]
+        return settled
+
+    def forget_rest(self) -> None:
+        """Forget what the carrier has come to, as it reads that again."""
         self._skipped.clear()
+        self._met.clear()
 
     def end(self, position: Position) -> Position | None:
         """Where a push from the position on must end: at the end of what is settled ahead, if that lies before it."""
@@ -104,6 +120,7 @@ class ExpressLane:
         """Have everything before the position settled."""
         while self._skipped and self._skipped[0][0] < position.seq:
             self.ahead -= self._skipped.popleft()[1]
+        self._met = {seq: items for seq, items in self._met.items() if seq >= position.seq}
         if self.state is not None and not self.planned and self.state.to_seq <= position.seq:
             self.state, self.ahead = None, 0
 
@@ -118,12 +135,14 @@ class ExpressLane:
         assert self.state.sending_to is not None
         self.state = replace(self.state, to_seq=self.state.sending_to, sending_to=None)
         self.ahead += items
+        if not self.takes_new:
+            self.forget()
 
     def reset(self) -> None:
         """Have nothing settled ahead."""
         self.forget()
         self.state, self.ahead = None, 0
-        self._skipped.clear()
+        self.forget_rest()
 
     # reading
 
