@@ -347,7 +347,7 @@ class Carrier:
         return True
 
     async def _plan(self, limits: BatchLimits | None = None) -> Todo | None:
-        """The next thing to do, its end saved before it begins; None when halted."""
+        """The next thing to do, its end saved before it begins; None when halted, or something else is to be done."""
         if self._planned is None:
             if not await self._turn(0, yields=True):
                 return None
@@ -721,7 +721,7 @@ class Carrier:
     async def _next_batch(
         self, *, wait: bool, limits: BatchLimits | None = None, cap: Position | None = None, to_end: bool = False
     ) -> Batch | None:
-        """The next push; None when halted, or, without waiting, when nothing is buffered.
+        """The next push; None when halted or something urgent is to go first, or, without waiting, when there is nothing.
 
         With `to_end` it also reads on without waiting, until there is nothing more. A push begins where the one before
         ended, even where what it passes over is not wanted, so that the saved position says where it begins.
@@ -762,7 +762,7 @@ class Carrier:
                     return None
                 continue
             if self.feed.live:
-                if not wait or self._may_redrive() or self._overtakes():
+                if not wait or self._may_redrive():
                     return None
                 await self._save_passed()
                 await self._wait_bell(self._redrive_due if self._redrive else None)
