@@ -93,6 +93,12 @@ class Ingest(Frozen, frozen=True):
     write_wait_s: float
 
 
+class Devices(Frozen, frozen=True):
+    """How devices are judged."""
+
+    unhealthy_after_s: float
+
+
 class Deliveries(Frozen, frozen=True):
     """How pushes are sent."""
 
@@ -140,6 +146,7 @@ class Settings(Frozen, frozen=True):
     streams: Streams
     http: Http
     ingest: Ingest
+    devices: Devices
     deliveries: Deliveries
     secrets: Secrets
     log: Log
@@ -298,6 +305,7 @@ def _check(settings: Settings) -> None:
     for path, value in {
         "ingest.dedup_window_s": settings.ingest.dedup_window_s,
         "ingest.time_ahead_max_s": settings.ingest.time_ahead_max_s,
+        "devices.unhealthy_after_s": settings.devices.unhealthy_after_s,
         "stop.grace_s": settings.stop.grace_s,
     }.items():
         if not 0 <= value < float("inf"):

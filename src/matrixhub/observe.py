@@ -443,6 +443,88 @@ class PartitionsKept(Fact):
     rows_moved: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventsRelayed(Fact):
+    """Events were passed on to the stream."""
+
+    level: ClassVar[Level] = ""
+    events: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelayWaits(Fact):
+    """Events cannot be passed on for now; they wait in the database, and nothing is lost."""
+
+    level: ClassVar[Level] = "warning"
+    code: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelayStuck(Fact):
+    """Events are not passed on, because database and stream contradict each other; a person has to look."""
+
+    level: ClassVar[Level] = "error"
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelayGoesOn(Fact):
+    """Events are passed on again."""
+
+    number: int
+    seq: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventStreamLost(Fact):
+    """The stream of events has lost messages; `action` says how the relay goes on."""
+
+    level: ClassVar[Level] = "error"
+    number: int
+    seq: int
+    action: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventsWaiting(Fact):
+    """How many events wait for the relay, and how long the oldest has."""
+
+    level: ClassVar[Level] = ""
+    events: int
+    oldest_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerFired(Fact):
+    """A timer did what it is for, so long after it was due."""
+
+    level: ClassVar[Level] = ""
+    kind: str
+    lag_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerFailed(Fact):
+    """What a timer is for failed; nothing of it has happened, and it is tried again."""
+
+    level: ClassVar[Level] = "warning"
+    kind: str
+    entity: str
+    failures: int
+    error: str
+    retry_in_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimerForgotten(Fact):
+    """A timer was taken away, as what it is for is gone."""
+
+    kind: str
+    entity: str
+    reason: str
+
+
 Observe = Callable[[Fact], None]
 
 
@@ -518,6 +600,13 @@ class Metrics:
         self.broken = counter("balances_broken", "Times the balance of a subscription was found off.")
         self.expired = counter("readings_expired", "Readings and events that expired by policy.")
         self.purged = counter("stream_messages_purged", "Messages that retention has removed.")
+        self.relayed = counter("events_relayed", "Events passed on to the stream.")
+        self.relay_waits = counter("relay_waits", "Times events could not be passed on, by code.", "code")
+        self.relay_stuck = counter("relay_stuck", "Times the relay stopped because of a contradiction.")
+        self.events_waiting = gauge("events_waiting", "Events that wait for the relay, where it runs.")
+        self.events_waiting_s = gauge("events_waiting_seconds", "How long the oldest of them has waited.")
+        self.timers = counter("timers", "Timers that were due, by kind and result.", "kind", "result")
+        self.timer_lag = histogram("timer_lag", "From when a timer was due to the end of what it did.")
 
     def render(self) -> bytes:
         """The text format of Prometheus."""
@@ -589,6 +678,22 @@ class Metrics:
                 self.expired.inc(fact.items)
             case StreamPurged():
                 self.purged.inc(fact.messages)
+            case EventsRelayed():
+                self.relayed.inc(fact.events)
+            case RelayWaits():
+                self.relay_waits.labels(fact.code).inc()
+            case RelayStuck():
+                self.relay_stuck.inc()
+            case EventsWaiting():
+                self.events_waiting.set(fact.events)
+                self.events_waiting_s.set(fact.oldest_s)
+            case TimerFired():
+                self.timers.labels(fact.kind, "fired").inc()
+                self.timer_lag.observe(fact.lag_s)
+            case TimerFailed():
+                self.timers.labels(fact.kind, "failed").inc()
+            case TimerForgotten():
+                self.timers.labels(fact.kind, "forgotten").inc()
 
     def _set_balance(self, source: str, values: Mapping[str, int]) -> None:
         for part, value in values.items():

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from matrixhub.model.balance import Account
 from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem
-from matrixhub.model.ids import SubscriptionId, WorkerId
+from matrixhub.model.ids import PropertyId, SubscriptionId, WorkerId
 from matrixhub.model.secret import Secret
 from matrixhub.model.subscription import Express, Filter, Lease, Position, Source, Subscription
 
@@ -110,6 +110,110 @@ class Bus(Protocol):
 
 Buses = Mapping[Source, Bus]
 """The bus of each stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventMessage:
+    """An event on its way to the stream: its number in the outbox, its subject and its line."""
+
+    number: int
+    subject: str
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """The last sequence of the stream of events, and the number of the event there; None if it is no longer kept."""
+
+    seq: int
+    number: int | None
+
+
+AppendFault = Literal["", "refused", "unsure", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """How many of some events are on disk, from the first on, and what became of the next one.
+
+    After `refused` or `unsure` only the end of the stream tells how far it goes.
+    """
+
+    stored: int
+    fault: AppendFault = ""
+    error: str = ""
+
+
+class EventStream(Protocol):
+    """The stream of events as the relay sees it, which alone writes it."""
+
+    async def end(self) -> StreamEnd:
+        """How far the stream goes. Raises BusError, or ForeignMessage if the last message has no number."""
+        ...
+
+    async def append(self, events: Sequence[EventMessage], after_seq: int) -> Appended:
+        """Store the events in order as the messages next to `after_seq`, each only if the one before it is the last.
+
+        So whatever is written late, twice, or by somebody else as well, no event can come to lie elsewhere. Nothing is
+        repeated here. Raises BusError where even less is known than after `unsure`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RelayProgress:
+    """The event passed on last: its number, when it was recorded, and its sequence in the stream."""
+
+    number: int
+    at: datetime
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEvent:
+    """An event as it was recorded. `words` are those of its routing key."""
+
+    number: int
+    at: datetime
+    property_id: PropertyId
+    words: tuple[str, ...]
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many events wait for the relay, and since when the oldest does."""
+
+    events: int
+    oldest_at: datetime | None
+
+
+class Outbox(Protocol):
+    """The events in the order of their commits, numbered without a gap, and how far the relay has come."""
+
+    async def progress(self) -> RelayProgress:
+        """What was saved last. Raises StoreError."""
+        ...
+
+    async def newest(self) -> int:
+        """The number of the newest event that is committed. Raises StoreError."""
+        ...
+
+    async def unpublished(self, number: int, at: datetime, limit: int) -> Sequence[OutboxEvent]:
+        """The next events behind the one of this number, recorded at `at` or later. Raises StoreError."""
+        ...
+
+    async def recorded_at(self, number: int, before: datetime) -> datetime | None:
+        """When an event of that time or earlier was recorded; None if the log does not have it. Raises StoreError."""
+        ...
+
+    async def save(self, progress: RelayProgress) -> None:
+        """Keep how far the relay has come; what lies before an earlier one is left out. Raises StoreError."""
+        ...
+
+    async def backlog(self, number: int, at: datetime) -> Backlog:
+        """What waits behind the event of this number, recorded at `at`. Raises StoreError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from matrixhub import __version__
 from matrixhub.bus import NatsBus, StreamSettings, open_buses
+from matrixhub.bus.relay import Relay
 from matrixhub.config import Settings, listen_address, policy_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
@@ -24,6 +25,7 @@ from matrixhub.deliveries.retention import Retention, RetentionSettings
 from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
 from matrixhub.ingest import Acceptor, IngestApp, Registry
 from matrixhub.ingest.normalise import TimeRules
+from matrixhub.ingest.sightings import Sightings
 from matrixhub.ingest.window import Window
 from matrixhub.ingest.writer import Writer
 from matrixhub.lifecycle import SystemClock, until_stopped
@@ -32,11 +34,16 @@ from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Source
+from matrixhub.modules.scheduler import Fire, Scheduler
+from matrixhub.modules.work import Platform
+from matrixhub.modules.workforce import attendance, overdue, planning
 from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
 from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
-from matrixhub.store.duty import AUDIT_DUTIES, RETENTION_DUTIES, PostgresDuty
+from matrixhub.store.devices import save_sightings
+from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, PostgresDuty
+from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
 from matrixhub.store.keys import digest, keep_local_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.notices import NoticeStore
@@ -45,13 +52,17 @@ from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
+from matrixhub.store.timers import TIMER_CHANNEL
 from matrixhub.store.tokens import PostgresTokens
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer
 
-Role = Literal["ingest", "deliveries", "api"]
-ROLES: tuple[Role, ...] = ("ingest", "deliveries", "api")
+Role = Literal["ingest", "deliveries", "relay", "scheduler", "api"]
+ROLES: tuple[Role, ...] = ("ingest", "deliveries", "relay", "scheduler", "api")
+
+TIMER_HANDLERS: Mapping[str, Fire] = {**planning.HANDLERS, **attendance.HANDLERS, **overdue.HANDLERS}
+"""What timers do, by kind: every module that sets timers adds its own."""
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
 
@@ -251,6 +262,10 @@ async def _run_roles(
             worker = await _add_deliveries(settings, worker_id, database, leases, buses, sender, observe, stages)
             checks["deliveries"] = _as_check(worker.healthy)
             _add_notices(settings, database, codec, buses, sender, observe, stages)
+        if "relay" in roles:
+            checks["relay"] = _as_check(_add_relay(database, buses["events"], observe, stages).healthy)
+        if "scheduler" in roles:
+            checks["scheduler"] = _as_check(_add_scheduler(database, observe, stages).healthy)
         rest = None
         if "api" in roles:
             rest = RestHub(
@@ -317,10 +332,16 @@ async def _add_ingest(
     )
     await registry.reload()
     window = Window(window_s=limits.dedup_window_s, keys_max=limits.dedup_readings_max)
-    writer = Writer(
-        bus, window.forget, items_max=limits.message_items_max, bytes_max=limits.message_bytes_max, origin=origin
-    )
     clock = SystemClock()
+    sightings = Sightings(registry.slot_of_number, partial(save_sightings, database), clock, observe)
+    writer = Writer(
+        bus,
+        window.forget,
+        items_max=limits.message_items_max,
+        bytes_max=limits.message_bytes_max,
+        origin=origin,
+        note=sightings.note,
+    )
     acceptor = Acceptor(
         registry,
         window,
@@ -335,7 +356,16 @@ async def _add_ingest(
     since_ms = clock.now_ms() - int(limits.dedup_window_s * 1000)
     await acceptor.rebuild_window(bus, since_ms=since_ms, keys_max=limits.dedup_readings_max)
     # Requests under way at a stop still wait for the writer, so it ends after the last of them.
-    stages.append(("ingest writer", lambda _stop: writer.run(http_done)))
+    written = asyncio.Event()
+
+    async def write(_stop: asyncio.Event) -> None:
+        try:
+            await writer.run(http_done)
+        finally:
+            written.set()
+
+    stages.append(("ingest writer", write))
+    stages.append(("ingest sightings", lambda _stop: sightings.run(written)))
     stages.append(("ingest registry", registry.run))
     stages.append(("hear sites", _listener(database, SITE_CHANNEL, lambda _: registry.changed(), observe)))
     if not alone:
@@ -361,6 +391,15 @@ async def _add_deliveries(
     stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
     await _add_bookkeeping(settings, database, buses, recent, observe, stages)
     return worker
+
+
+def _add_scheduler(database: Database, observe: Observe, stages: list[Stage]) -> Scheduler:
+    """The role `scheduler`: what is to happen at a time."""
+    platform = Platform(database=database, clock=SystemClock())
+    scheduler = Scheduler(platform, TIMER_HANDLERS, PostgresDuty(database.dsn, SCHEDULER_DUTY), observe)
+    stages.append((scheduler.name, scheduler.run))
+    stages.append(("hear timers", _listener(database, TIMER_CHANNEL, scheduler.changed, observe)))
+    return scheduler
 
 
 def _add_notices(
@@ -411,6 +450,15 @@ async def _add_bookkeeping(
         await retention.make_partitions()  # before the first attempt is recorded
         stages.append((auditor.name, auditor.run))
         stages.append((retention.name, retention.run))
+
+
+def _add_relay(database: Database, bus: NatsBus, observe: Observe, stages: list[Stage]) -> Relay:
+    """The role `relay`: what passes events on."""
+    duty = PostgresDuty(database.dsn, RELAY_DUTY)
+    relay = Relay(PostgresOutbox(database), bus, duty, SystemClock(), observe)
+    stages.append((relay.name, relay.run))
+    stages.append(("hear events", _listener(database, EVENT_CHANNEL, relay.changed, observe)))
+    return relay
 
 
 def _listener(

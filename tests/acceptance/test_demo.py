@@ -19,6 +19,19 @@ def check_summary(summary: dict[str, Any]) -> None:
     assert summary["out_of_order"] == 0
     assert 0 < summary["p50_ms"] <= summary["p99_ms"]
     assert summary["first_delivery_s"] > 0
+    check_events(summary)
+
+
+def check_events(summary: dict[str, Any]) -> None:
+    """Incidents, tasks and shifts flowed beside the readings, and each act has its event."""
+    events, by_event = summary["events"], summary["events"]["by_event"]
+    assert events["recorded"] == events["accepted"] == events["delivered"] == events["received"]
+    assert by_event["INCIDENT_CREATED"] == summary["incidents"] > 0
+    assert by_event.get("TASK_COMPLETED", 0) == summary["tasks"]
+    assert by_event["INCIDENT_COMPLETED"] + summary["tasks"] == summary["work_completed"]
+    assert by_event["SHIFT_STARTED"] == by_event["SHIFT_COMPLETED"] > 0
+    assert by_event["ZONE_CREATED"] > 0
+    assert sum(by_event.values()) == events["recorded"]
 
 
 def test_the_demo_ends_by_itself_with_every_reading_accounted_for_and_leaves_nothing_behind() -> None:
@@ -39,4 +52,4 @@ def test_the_demo_with_faults_loses_nothing_and_keeps_the_order() -> None:
 def test_the_demo_tells_people_the_balance() -> None:
     done = run_command("demo", "--seconds", "1")
     assert done.code == 0, done.err
-    assert "every reading is accounted for, in order" in done.said
+    assert "every reading and every event is accounted for, in order" in done.said

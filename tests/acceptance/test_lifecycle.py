@@ -7,9 +7,10 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
-from tests.acceptance.hub import DEADLINE_S, Hub, Load, free_port, run_command, send_some, wait_for
+from tests.acceptance.hub import DEADLINE_S, PROPERTY, Hub, Load, free_port, run_command, send_some, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,24 @@ async def test_sites_keys_subscriptions_and_readings_are_kept_over_a_restart(hub
         shown = await asyncio.to_thread(hub.ask, "site", "show")
     customer.check(before + after)
     assert [found["id"] for found in shown] == ["acceptance"]
+
+
+async def test_a_hub_that_stops_remembers_when_it_last_heard_of_each_device(hub: Hub) -> None:
+    newest: dict[str, int] = {}
+    for device, instant_ms in await send_some(hub, 30):
+        newest[device] = max(instant_ms, newest.get(device, 0))
+    assert hub.stop() == 0
+    hub.start()
+    hub.wait_ready()
+    found = {device["slot"]: device for device in hub.ask("devices", "--property", PROPERTY)}
+    for name, instant_ms in newest.items():
+        seen_at = datetime.fromisoformat(found[name]["last_seen_at"])
+        assert round(seen_at.timestamp() * 1000) == instant_ms
+    silent = {name for name, device in found.items() if device["health"] == "unhealthy"}
+    assert {device["slot"] for device in hub.ask("devices", "--property", PROPERTY, "--unhealthy")} == silent
+    assert set(newest) == set(found)
+    shown = hub.run("devices").said
+    assert all(name in shown for name in newest)
 
 
 async def test_sigterm_under_load_ends_with_0_and_loses_and_repeats_nothing(hub: Hub) -> None:

@@ -186,14 +186,14 @@ async def test_a_test_reaches_the_receiver_and_is_recorded(hub: Hub) -> None:
     assert hub.ask("attempts", "show", made["id"], attempt["id"])["request_id"] == attempt["request_id"]
 
 
-async def test_a_subscription_to_events_is_made_shown_and_tried_by_commands(hub: Hub) -> None:
+async def test_a_subscription_to_events_is_made_shown_and_tried_by_commands(here: Here) -> None:
     taken: list[str] = []
     receiver = HttpsReceiver(port=free_port(), on_items=lambda _request, items: taken.extend(items))
-    ca = hub.write("events-ca.pem", receiver.ca_pem)
+    ca = here.hub.write("events-ca.pem", receiver.ca_pem)
     async with receiver:
         made = await asyncio.to_thread(
             subscribe,
-            hub,
+            here,
             "--ca",
             str(ca),
             "--events",
@@ -203,18 +203,18 @@ async def test_a_subscription_to_events_is_made_shown_and_tried_by_commands(hub:
             "#.HIGH",
             url=receiver.url,
         )
-        attempt = await asyncio.to_thread(hub.ask, "subscription", "test", made["id"])
+        attempt = await asyncio.to_thread(here.ask, "subscription", "test", made["id"])
     assert (attempt["kind"], attempt["taken"], attempt["items"]) == ("test", True, 1)
     assert [json.loads(item)["RoutingKey"] for item in taken] == [f"matrix.{PROPERTY}.matrixhub.TEST.LOW"]
     assert receiver.events.summary().distinct == 1
-    body = hub.run("attempts", "show", made["id"], attempt["id"], "--body")
+    body = await asyncio.to_thread(here.run, "attempts", "show", made["id"], attempt["id"], "--body")
     assert body.out.strip() == f"[{taken[0]}]"
-    shown = hub.ask("subscription", "show", made["id"])
+    shown = await asyncio.to_thread(here.ask, "subscription", "show", made["id"])
     assert (shown["source"], shown["filter"]["patterns"]) == ("events", ["#.HIGH", "matrix.b1.#"])
     assert (shown["accepted"], shown["difference"]) == (0, 0)
-    sources = {found["id"]: found["source"] for found in hub.ask("subscription", "list")}
+    sources = {found["id"]: found["source"] for found in await asyncio.to_thread(here.ask, "subscription", "list")}
     assert sources[made["id"]] == "events"
-    changed = hub.ask("subscription", "update", made["id"], "--pattern", "#")
+    changed = await asyncio.to_thread(here.ask, "subscription", "update", made["id"], "--pattern", "#")
     assert changed["filter"]["patterns"] == ["#"]
 
 

@@ -14,15 +14,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
-from matrixhub.bus import StreamSettings, open_bus
+from matrixhub.bus import NatsBus, StreamSettings, open_bus
 from matrixhub.engines.binaries import nats_program
-from matrixhub.model.errors import BusError, EngineError, StreamFull
+from matrixhub.model.errors import BusError, EngineError, ForeignMessage, StreamFull
 from matrixhub.observe import ignore
-from matrixhub.ports import Bounds, Bus, Message, Outgoing, Page
+from matrixhub.ports import Appended, Bounds, Bus, EventMessage, EventStream, Message, Outgoing, Page, StreamEnd
 from matrixhub.testing.memory_bus import MemoryBus
 
 TOKEN = "contract-token"
@@ -74,8 +74,12 @@ def server() -> Iterator[NatsServer]:
     server.close()
 
 
+class AnyBus(Bus, EventStream, Protocol):
+    """A stream as all see it, and as the relay does."""
+
+
 @pytest.fixture(params=["memory", "nats"])
-async def bus(request: pytest.FixtureRequest, server: NatsServer) -> AsyncIterator[Bus]:
+async def bus(request: pytest.FixtureRequest, server: NatsServer) -> AsyncIterator[AnyBus]:
     if request.param == "memory":
         yield MemoryBus()
         return
@@ -87,12 +91,17 @@ async def bus(request: pytest.FixtureRequest, server: NatsServer) -> AsyncIterat
 class _Prefixed:
     """The real bus on a stream of its own: every subject gets a prefix and loses it again."""
 
-    def __init__(self, bus: Bus, prefix: str) -> None:
+    def __init__(self, bus: NatsBus, prefix: str) -> None:
         self._bus, self._prefix = bus, f"{prefix}."
 
     async def publish(self, messages: Sequence[Outgoing]) -> Sequence[BaseException | None]:
         return await self._bus.publish(
             [Outgoing(self._prefix + m.subject, m.data, m.items, m.id, m.headers) for m in messages]
+        )
+
+    async def append(self, events: Sequence[EventMessage], after_seq: int) -> Appended:
+        return await self._bus.append(
+            [EventMessage(e.number, self._prefix + e.subject, e.line) for e in events], after_seq
         )
 
     async def read(self, subject: str, from_seq: int, *, messages_max: int, bytes_max: int) -> Page:
@@ -272,6 +281,62 @@ async def test_a_message_knows_when_it_was_stored(bus: Bus) -> None:
     [followed] = await collect(bus, 1, 1)
     for message in (*read, headers, followed):
         assert before <= message.stored_ms <= after
+
+
+def events(first: int, count: int) -> list[EventMessage]:
+    return [EventMessage(n, f"sensors.p.b{n % 3}", b"event %d" % n) for n in range(first, first + count)]
+
+
+async def test_events_are_stored_next_to_a_sequence_with_their_numbers(bus: AnyBus) -> None:
+    assert await bus.end() == StreamEnd(0, None)
+    assert await bus.append(events(41, 300), 0) == Appended(300)
+    assert await bus.end() == StreamEnd(300, 340)
+    assert await bus.append(events(341, 2), 300) == Appended(2)
+    page = await bus.read("sensors.>", 1, messages_max=1000, bytes_max=1_000_000)
+    assert [(m.seq, m.data, m.items) for m in page.messages] == [(n, b"event %d" % (n + 40), 1) for n in range(1, 303)]
+
+
+@pytest.mark.parametrize("after_seq", [0, 3, 5, 99])
+async def test_events_are_stored_in_their_own_places_or_not_at_all(bus: AnyBus, after_seq: int) -> None:
+    await bus.append(events(1, 4), 0)
+    refused = await bus.append(events(after_seq + 1, 3), after_seq)
+    assert (refused.stored, refused.fault) == (0, "refused")
+    page = await bus.read("sensors.>", 1, messages_max=10, bytes_max=1_000_000)
+    assert [m.data for m in page.messages] == [b"event %d" % n for n in range(1, 7 if after_seq == 3 else 5)]
+
+
+async def test_of_two_that_write_at_once_every_sequence_is_given_once(bus: AnyBus) -> None:
+    done = await asyncio.gather(*(bus.append(events(1, 50), 0) for _ in range(3)))
+    assert sum(appended.stored for appended in done) == 50
+    assert await bus.end() == StreamEnd(50, 50)
+    page = await bus.read("sensors.>", 1, messages_max=1000, bytes_max=1_000_000)
+    assert [m.data for m in page.messages] == [b"event %d" % n for n in range(1, 51)]
+
+
+async def test_a_stream_that_was_purged_whole_still_knows_its_last_sequence(bus: AnyBus) -> None:
+    await bus.append(events(1, 4), 0)
+    await bus.purge(5)
+    assert await bus.end() == StreamEnd(4, None)
+    assert await bus.append(events(5, 1), 4) == Appended(1)
+    assert await bus.end() == StreamEnd(5, 5)
+
+
+async def test_a_message_of_somebody_else_at_the_end_is_not_taken_for_an_event(bus: AnyBus) -> None:
+    await bus.publish([outgoing(1)])
+    with pytest.raises(ForeignMessage):
+        await bus.end()
+
+
+async def test_events_that_find_no_room_say_so(server: NatsServer) -> None:
+    settings = StreamSettings(size_bytes_max=20_000)
+    async with open_bus(server.url, settings, ignore, stream="FULL_OF_EVENTS", subjects="sensors.>") as bus:
+        large = [EventMessage(n, "sensors.x", b"x" * 3_000) for n in range(1, 30)]
+        appended = await bus.append(large, 0)
+        assert appended.fault == "full"
+        assert await bus.end() == StreamEnd(appended.stored, appended.stored)
+    memory = MemoryBus()
+    memory.bytes_max = 7_000
+    assert await memory.append(large, 0) == Appended(2, "full", "maximum bytes exceeded")
 
 
 async def test_a_full_nats_stream_says_so_and_keeps_what_it_has(server: NatsServer) -> None:

@@ -91,11 +91,40 @@ async def test_a_migration_that_was_cut_off_leaves_nothing_behind(fresh: str, mo
         assert await migrate(database, ignore) == [name for name, _ in migration_files()]
 
 
+async def test_a_device_that_was_in_two_slots_stays_in_the_first_and_begins_its_history(
+    fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = [(name, text) for name, text in migration_files() if name < "0009"]
+    async with open_database(fresh, connections_max=2) as database:
+        with monkeypatch.context() as patched:
+            patched.setattr("matrixhub.store.pool.migration_files", lambda: early)
+            await migrate(database, ignore)
+        async with database.connection() as connection:
+            await connection.execute(
+                """
+                insert into organisations values ('o', 'O');
+                insert into properties (id, organisation_id, name) values ('p', 'o', 'P');
+                insert into buildings (id, property_id, name, time_zone) values ('b', 'p', 'B', 'UTC');
+                insert into levels (id, building_id, name) values ('l', 'b', 'L1');
+                insert into zones (id, building_id, level_id, name) values ('z', 'b', 'l', 'Z');
+                insert into slots (id, property_id, building_id, zone_id, devtype, name, hardware_id, ordinal)
+                values ('s3', 'p', 'b', 'z', 'T', 'N', 'A1', 3), ('s2', 'p', 'b', 'z', 'T', 'N', 'A1', 2),
+                  ('s1', 'p', 'b', 'z', 'T', 'N', '', 1), ('s0', 'p', 'b', 'z', 'T', 'N', '', 0)
+                """
+            )
+        await migrate(database, ignore)
+        async with database.connection() as connection:
+            slots = await connection.fetch("select id, hardware_id, commissioning from slots order by id")
+            history = await connection.fetch("select slot_id, hardware_id, ended_at from associations")
+    assert [tuple(row) for row in slots] == [(f"s{n}", "A1" if n == 2 else "", "new") for n in range(4)]
+    assert [tuple(row) for row in history] == [("s2", "A1", None)]
+
+
 async def test_every_statement_is_valid_in_the_schema(fresh: str) -> None:
     async with open_database(fresh, connections_max=2) as database:
         await migrate(database, ignore)
         async with database.connection() as connection:
-            for file in ("keys.sql", "notices.sql", "sites.sql", "subscriptions.sql"):
+            for file in ("devices.sql", "keys.sql", "notices.sql", "sites.sql", "subscriptions.sql"):
                 for name, statement in load_statements(file).items():
                     assert await connection.prepare(statement), name
 

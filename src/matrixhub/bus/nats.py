@@ -7,8 +7,10 @@ the server; following is one ephemeral pull consumer. Why: design decision 4, do
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import itertools
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,14 +24,18 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from matrixhub.bus.subjects import SENSORS_STREAM, SENSORS_SUBJECTS, STREAMS, SUBJECTS
-from matrixhub.model.errors import BusError, EngineError, StreamFull
+from matrixhub.model.errors import BusError, EngineError, ForeignMessage, StreamFull
 from matrixhub.model.subscription import SOURCES, Source
 from matrixhub.observe import BusDisconnected, BusReconnected, MessagesStored, Observe, PublishRepeated
-from matrixhub.ports import Bounds, Message, Outgoing, Page
+from matrixhub.ports import Appended, AppendFault, Bounds, EventMessage, Message, Outgoing, Page, StreamEnd
 
 ITEMS_HEADER = "Matrix-Items"
 ORIGIN_HEADER = "Matrix-Origin"
 ID_HEADER = "Nats-Msg-Id"
+EVENT_HEADER = "Matrix-Event"
+"""The number of an event in the outbox."""
+
+EXPECTED_SEQ_HEADER = "Nats-Expected-Last-Sequence"
 
 CONNECT_WAIT_S = 10.0
 INSTANT_MS_MAX = 9_223_372_036_854
@@ -45,6 +51,9 @@ CONSUMER_IDLE_S = 60.0
 
 _STREAM_FULL = frozenset({10047, 10077, 10023})
 """Error codes of a stream or store at its limit: storage resources exceeded, maximum bytes exceeded, insufficient."""
+
+_WRONG_LAST_SEQ = frozenset({10071, 10164})
+"""Error codes that say that another sequence is the last one than was expected."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,10 +76,14 @@ class _PublishError(msgspec.Struct):
 
 
 class _PublishAnswer(msgspec.Struct):
+    seq: int = 0
     error: _PublishError | None = None
 
 
 _publish_answer = msgspec.json.Decoder(_PublishAnswer)
+
+_Sending = tuple[str, bytes, dict[str, str]]
+"""Subject, data and headers of a message."""
 
 
 class _Replies:
@@ -157,7 +170,7 @@ class NatsBus:
         started = time.perf_counter()
         while True:
             try:
-                answers = await self._publish_once([messages[i] for i in waiting])
+                answers = await self._publish_once([_outgoing_message(messages[i]) for i in waiting])
             except BusError as error:
                 self._observe(PublishRepeated(messages=len(waiting), error=error.message))
                 await asyncio.sleep(RETRY_WAIT_S)
@@ -178,7 +191,33 @@ class NatsBus:
         )
         return results
 
-    async def _publish_once(self, messages: Sequence[Outgoing]) -> Sequence[_PublishAnswer | None]:
+    async def append(self, events: Sequence[EventMessage], after_seq: int) -> Appended:
+        """Store events next to a sequence. See `EventStream.append`."""
+        started = time.perf_counter()
+        answers = await self._publish_once(
+            [_event_message(event, after_seq + index) for index, event in enumerate(events)]
+        )
+        appended = _read_appended(answers, after_seq)
+        if appended.stored:
+            self._observe(
+                MessagesStored(messages=appended.stored, items=appended.stored, seconds=time.perf_counter() - started)
+            )
+        return appended
+
+    async def end(self) -> StreamEnd:
+        """How far the stream of events goes. See `EventStream.end`."""
+        seq = int((await self._state())["last_seq"])
+        if seq == 0:
+            return StreamEnd(0, None)
+        answer = await self._request(f"$JS.API.STREAM.MSG.GET.{self._stream}", {"seq": seq})
+        error = answer.get("error")
+        if error is None:
+            return StreamEnd(seq, _event_number(answer["message"]))
+        if error.get("code") != 404:
+            raise BusError(f"read: {error.get('description')}")
+        return StreamEnd(seq, None)
+
+    async def _publish_once(self, messages: Sequence[_Sending]) -> Sequence[_PublishAnswer | None]:
         """Send all, then wait for all; None where no answer came or the answer says to try again."""
         self._require_connection()
         answers: list[_PublishAnswer | None] = [None] * len(messages)
@@ -197,9 +236,9 @@ class NatsBus:
         with contextlib.ExitStack() as inboxes:
             for index, message in enumerate(messages):
                 inbox = inboxes.enter_context(self._replies.expect(partial(take, index)))
-                headers = {ID_HEADER: message.id, ITEMS_HEADER: str(message.items), **message.headers}
+                subject, data, headers = message
                 try:
-                    await self._client.publish(message.subject, message.data, reply=inbox, headers=headers)
+                    await self._client.publish(subject, data, reply=inbox, headers=headers)
                 except nats.errors.Error as error:
                     raise BusError(f"publish: {error}") from error
             with contextlib.suppress(TimeoutError):
@@ -481,6 +520,42 @@ class _PullReader:
                 int(words[start + 5]) // 1_000_000,
             )
         )
+
+
+def _outgoing_message(message: Outgoing) -> _Sending:
+    headers = {ID_HEADER: message.id, ITEMS_HEADER: str(message.items), **message.headers}
+    return message.subject, message.data, headers
+
+
+def _event_message(event: EventMessage, last_seq: int) -> _Sending:
+    """Without an id: a stream that knows one answers for it without a look at the sequence that is expected."""
+    headers = {EXPECTED_SEQ_HEADER: str(last_seq), ITEMS_HEADER: "1", EVENT_HEADER: str(event.number)}
+    return event.subject, event.line, headers
+
+
+def _read_appended(answers: Sequence[_PublishAnswer | None], after_seq: int) -> Appended:
+    """What the answers to a row of events say, up to the first that is not the expected one."""
+    for stored, answer in enumerate(answers):
+        if answer is None:
+            return Appended(stored, "unsure", "no answer in time")
+        if answer.error is not None:
+            if answer.error.err_code in _WRONG_LAST_SEQ:
+                return Appended(stored, "refused", answer.error.description)
+            fault: AppendFault = "full" if answer.error.err_code in _STREAM_FULL else "unsure"
+            return Appended(stored, fault, answer.error.description)
+        if answer.seq != after_seq + stored + 1:
+            return Appended(stored, "unsure", f"stored as {answer.seq} instead of {after_seq + stored + 1}")
+    return Appended(len(answers))
+
+
+def _event_number(message: Mapping[str, Any]) -> int:
+    """The number of an event in its headers, as an answer to a request has them. Raises ForeignMessage."""
+    found = re.search(
+        rf"^{EVENT_HEADER}: (\d+)\r?$", base64.b64decode(message.get("hdrs", "")).decode(errors="replace"), re.MULTILINE
+    )
+    if found is None:
+        raise ForeignMessage(f"message {message['seq']} of the stream of events is not the hub's")
+    return int(found[1])
 
 
 def _read_publish_answer(message: Msg) -> _PublishAnswer | None:

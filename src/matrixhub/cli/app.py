@@ -11,6 +11,7 @@ from matrixhub import __version__
 from matrixhub.cli.attempts import attempts
 from matrixhub.cli.balance import balance
 from matrixhub.cli.demo import demo
+from matrixhub.cli.devices import devices
 from matrixhub.cli.doctor import doctor
 from matrixhub.cli.egress import egress
 from matrixhub.cli.hub import run, up
@@ -63,7 +64,7 @@ def root(
     config_file.set(config)
 
 
-for command in (demo, up, run, simulate, replay, receive, balance, config, openapi, migrate, doctor):
+for command in (demo, up, run, simulate, replay, receive, balance, devices, config, openapi, migrate, doctor):
     app.command()(command)
 app.add_typer(site, name="site")
 app.add_typer(keys, name="key")

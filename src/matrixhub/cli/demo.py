@@ -1,4 +1,4 @@
-"""`matrixhub demo`: the whole way of a reading in one command, from a simulated device to a real HTTPS endpoint."""
+"""`matrixhub demo`: the whole way of readings and events in one command, to a real HTTPS endpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,28 +19,32 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from matrixhub.bus import open_buses
+from matrixhub.bus import NatsBus, open_buses
 from matrixhub.cli.liveview import LiveState, RateMeter, live_screen, shortened_ms
 from matrixhub.cli.local import EXIT_FAILED, fail, first_error, print_json, settings_for
 from matrixhub.cli.sitefile import read_site
 from matrixhub.config import Settings, data_directory
-from matrixhub.deliveries.balance import subscription_balance
+from matrixhub.deliveries.balance import Balance, subscription_balance
 from matrixhub.engines import read_secrets
+from matrixhub.lifecycle import SystemClock
 from matrixhub.model.destination import BasicAuth, Destination
 from matrixhub.model.errors import EngineError, MatrixHubError
 from matrixhub.model.ids import PropertyId
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.secret import Secret
 from matrixhub.model.site import Site
-from matrixhub.model.subscription import Filter, Position, Subscription
+from matrixhub.model.subscription import Filter, Position, Source, Subscription
+from matrixhub.modules.work import Platform
 from matrixhub.observe import Metrics, Reporter, ignore, make_logger
 from matrixhub.service import HubInfo, find_endpoints, make_codec, run_embedded, stream_settings
 from matrixhub.sources.client import HubClient
 from matrixhub.sources.playback import SimulatedTime, Tally, stream
 from matrixhub.sources.simulator import Simulation
 from matrixhub.sources.sites import demo_site_path
+from matrixhub.sources.team import Team
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
+from matrixhub.store.events import count_events
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription, show_subscription
 from matrixhub.testing.receiver import Accept, Answer, Behaviour, CloseMidResponse, HttpsReceiver, ResetBeforeAnswer
@@ -58,6 +62,7 @@ class Wish:
     seconds: float
     rate: float
     faults: bool
+    team_per_s: float
     drain_s: float
 
 
@@ -71,7 +76,9 @@ class Stage:
     codec: Codec
     receiver: HttpsReceiver
     subscription: Subscription
-    buses: Any
+    events: Subscription
+    buses: Mapping[Source, NatsBus]
+    team: Team
     key: str
     settings: Settings
     began: float
@@ -83,19 +90,23 @@ def demo(
     faults: Annotated[
         bool, typer.Option("--faults", help="Let the receiver fail now and then: 500, 503, resets, broken answers.")
     ] = False,
+    team: Annotated[
+        float, typer.Option(min=0.1, max=1_000, help="How often a second the people of the building do something.")
+    ] = 5,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the data here; else it is removed at the end.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
 ) -> None:
-    """See readings of a simulated building arrive at an HTTPS endpoint, in order and in batches.
+    """See readings of a simulated building, and events of the people who work in it, arrive at an HTTPS endpoint.
 
     Starts the engines and the hub in a directory of its own, declares the sample site, receives over real TLS with a
-    certificate authority made here, and shows what happens. It ends by itself with a summary in which
-    accepted = delivered + pending + parked + expired. Exit code 1 if that does not hold, or order was broken.
+    certificate authority made here, and shows what happens: sensors send, people report incidents, work on them and on
+    planned tasks. It ends by itself with a summary in which accepted = delivered + pending + parked + expired, for
+    readings and for events. Exit code 1 if that does not hold, order was broken, or an event is missing.
     """
     people = Console(stderr=True, highlight=False)
-    wish = Wish(seconds=seconds, rate=rate, faults=faults, drain_s=30.0)
+    wish = Wish(seconds=seconds, rate=rate, faults=faults, team_per_s=team, drain_s=30.0)
     try:
         with _directory(data) as path:
             settings = settings_for(
@@ -158,29 +169,35 @@ async def _stage(settings: Settings, info: HubInfo, began: float) -> AsyncIterat
             open_buses(endpoints.nats_url, stream_settings(settings), ignore, create=False)
         )
         receiver = await resources.enter_async_context(HttpsReceiver(basic=("demo", "d3mo pass")))
+        starts = {source: Position(seq=(await bus.bounds()).last_seq + 1) for source, bus in buses.items()}
         await apply_site(database, site, remove=False)
-        subscription = await create_subscription(
-            database,
-            codec,
-            site.property.id,
-            name="demo",
-            wanted=Filter(),
-            destination=Destination(
-                url=receiver.url,
-                auth=BasicAuth(user="demo", password=Secret("d3mo pass")),
-                ca_pem=receiver.ca_pem,
-            ),
-            limits=BatchLimits(items=settings.deliveries.batch_items, size_bytes=settings.deliveries.batch_bytes),
-            position=Position(seq=(await buses["sensors"].bounds()).last_seq + 1),
-        )
+        made = {
+            source: await create_subscription(
+                database,
+                codec,
+                site.property.id,
+                name=f"demo, {source}",
+                wanted=Filter(source=source),
+                destination=Destination(
+                    url=receiver.url,
+                    auth=BasicAuth(user="demo", password=Secret("d3mo pass")),
+                    ca_pem=receiver.ca_pem,
+                ),
+                limits=BatchLimits(items=settings.deliveries.batch_items, size_bytes=settings.deliveries.batch_bytes),
+                position=start,
+            )
+            for source, start in starts.items()
+        }
         yield Stage(
             site=site,
             info=info,
             database=database,
             codec=codec,
             receiver=receiver,
-            subscription=subscription,
+            subscription=made["sensors"],
+            events=made["events"],
             buses=buses,
+            team=Team(Platform(database=database, clock=SystemClock()), site, seed=1),
             key=read_secrets(path).local_key,
             settings=settings,
             began=began,
@@ -209,9 +226,14 @@ async def _perform(stage: Stage, wish: Wish, people: Console, stop: asyncio.Even
             ),
             name="simulate",
         )
+        working = asyncio.create_task(_work(stage.team, wish), name="team")
         with live_screen(people) as show:
-            await _watch(stage, wish, tally, show, lambda: sending.done() or stop.is_set())
-            sending.cancel() if stop.is_set() else await sending
+            await _watch(stage, wish, tally, show, lambda: (sending.done() and working.done()) or stop.is_set())
+            for simulated in (sending, working):
+                simulated.cancel() if stop.is_set() else await simulated
+            await asyncio.wait({sending, working})
+            await stage.team.end()
+            recorded = await _recorded(stage)
             if misbehaving is not None:
                 misbehaving.cancel()
                 stage.receiver.behave(Accept())
@@ -221,11 +243,28 @@ async def _perform(stage: Stage, wish: Wish, people: Console, stop: asyncio.Even
                 wish,
                 tally,
                 show,
-                lambda: stage.receiver.ledger.summary().distinct >= tally.accepted or time.monotonic() > deadline,
+                lambda: (
+                    (
+                        stage.receiver.ledger.summary().distinct >= tally.accepted
+                        and stage.receiver.events.summary().distinct >= recorded
+                    )
+                    or time.monotonic() > deadline
+                ),
             )
     first_s = await first if first.done() else None
     first.cancel()
-    return await _summary(stage, tally, first_s)
+    return await _summary(stage, tally, first_s, recorded)
+
+
+async def _work(team: Team, wish: Wish) -> None:
+    await team.begin()
+    await team.work(wish.team_per_s, wish.seconds)
+
+
+async def _recorded(stage: Stage) -> int:
+    """How many events the log holds of the property."""
+    async with stage.database.connection() as connection:
+        return await count_events(connection, stage.site.property.id)
 
 
 async def _watch(
@@ -233,7 +272,7 @@ async def _watch(
 ) -> None:
     rate = RateMeter()
     while not over():
-        totals = stage.receiver.ledger.summary()
+        totals, events = stage.receiver.ledger.summary(), stage.receiver.events.summary()
         elapsed_s = time.monotonic() - stage.began
         show(
             LiveState(
@@ -248,8 +287,11 @@ async def _watch(
                 rate_per_s=rate.per_s(elapsed_s, totals.items),
                 elapsed_s=elapsed_s,
                 total_s=max(wish.seconds, elapsed_s),
-                last_payloads=tuple(stage.receiver.ledger.last_payloads),
-                note=f"{stage.info.url}  →  {stage.receiver.url}",
+                last_payloads=(
+                    *list(stage.receiver.ledger.last_payloads)[-2:],
+                    *list(stage.receiver.events.last_payloads)[-3:],
+                ),
+                note=f"{events.distinct:,} events · {stage.info.url}  →  {stage.receiver.url}",
             )
         )
         await asyncio.sleep(REFRESH_S)
@@ -270,25 +312,24 @@ async def _misbehave(receiver: HttpsReceiver) -> None:
         number += 1
 
 
-async def _summary(stage: Stage, tally: Tally, first_s: float | None) -> dict[str, Any]:
+async def _summary(stage: Stage, tally: Tally, first_s: float | None, recorded: int) -> dict[str, Any]:
     """The balance: accepted is what the hub's answers said, delivered and pending what its engines say, and
-    duplicates, order and latency what the receiver saw."""
+    duplicates, order and latency what the receiver saw. Of events, recorded is what the log holds."""
+    balance = await _settled_balance(stage, stage.subscription, tally.accepted)
+    of_events = await _settled_balance(stage, stage.events, recorded)
     property_id = PropertyId(stage.subscription.property_id)
-    # The receiver has a reading a moment before the hub has saved that it was delivered.
-    for _ in range(50):
-        overview = await show_subscription(stage.database, stage.codec, property_id, stage.subscription.id)
-        balance = await subscription_balance(stage.buses, PostgresBooks(stage.database), stage.subscription.id)
-        if balance.holds and balance.pending == 0 and balance.accepted == tally.accepted:
-            break
-        await asyncio.sleep(0.1)
-    totals = stage.receiver.ledger.summary()
-    unexplained = totals.duplicates_in_new_request
+    overview = await show_subscription(stage.database, stage.codec, property_id, stage.subscription.id)
+    totals, seen, team = stage.receiver.ledger.summary(), stage.receiver.events.summary(), stage.team.tally
+    unexplained = totals.duplicates_in_new_request + seen.duplicates_in_new_request
     return {
         "right": balance.holds
         and balance.accepted == tally.accepted
         and totals.out_of_order == 0
         and unexplained == 0
-        and tally.refused == 0,
+        and tally.refused == 0
+        and of_events.holds
+        and of_events.accepted == of_events.delivered == seen.distinct == recorded
+        and stage.receiver.violations_total == 0,
         "accepted": tally.accepted,
         "delivered": balance.delivered,
         "pending": balance.pending,
@@ -303,7 +344,30 @@ async def _summary(stage: Stage, tally: Tally, first_s: float | None) -> dict[st
         "p50_ms": totals.p50_ms,
         "p99_ms": totals.p99_ms,
         "first_delivery_s": None if first_s is None else round(first_s, 3),
+        "incidents": team.incidents,
+        "tasks": team.tasks,
+        "work_completed": team.completed,
+        "events": {
+            "recorded": recorded,
+            "accepted": of_events.accepted,
+            "delivered": of_events.delivered,
+            "received": seen.distinct,
+            "duplicates": seen.duplicates,
+            "by_event": dict(sorted(seen.by_event.items())),
+        },
     }
+
+
+async def _settled_balance(stage: Stage, subscription: Subscription, accepted: int) -> Balance:
+    """The balance once it is as expected; the receiver has an item a moment before the hub has saved that."""
+    books = PostgresBooks(stage.database)
+    balance = await subscription_balance(stage.buses, books, subscription.id)
+    for _ in range(50):
+        if balance.holds and balance.pending == 0 and balance.accepted == accepted:
+            break
+        await asyncio.sleep(0.1)
+        balance = await subscription_balance(stage.buses, books, subscription.id)
+    return balance
 
 
 def _summary_table(summary: dict[str, Any]) -> Table:
@@ -324,8 +388,13 @@ def _summary_table(summary: dict[str, Any]) -> Table:
     table.add_row("created → received", f"p50 {shortened_ms(summary['p50_ms'])}, p99 {shortened_ms(summary['p99_ms'])}")
     if summary["first_delivery_s"] is not None:
         table.add_row("start → first delivery", f"{summary['first_delivery_s']:.1f} s")
+    done, events = summary["work_completed"], summary["events"]
+    table.add_row("people", f"{summary['incidents']:,} incidents, {summary['tasks']:,} tasks, {done:,} completed")
+    table.add_row("events", f"{events['recorded']:,} recorded, {events['received']:,} received")
     verdict = (
-        ("every reading is accounted for, in order", "green") if summary["right"] else ("the balance is off", "red")
+        ("every reading and every event is accounted for, in order", "green")
+        if summary["right"]
+        else ("the balance is off", "red")
     )
     table.add_row("balance", Text(*verdict))
     return table

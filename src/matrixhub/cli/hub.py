@@ -50,7 +50,9 @@ def up(data: DataOption = None, listen: ListenOption = None, as_json: JsonOption
 
 
 def run(
-    roles: Annotated[list[str], typer.Argument(metavar="ROLE…", help="Any of: ingest, deliveries, api.")],
+    roles: Annotated[
+        list[str], typer.Argument(metavar="ROLE…", help="Any of: ingest, deliveries, relay, scheduler, api.")
+    ],
     data: DataOption = None,
     listen: ListenOption = None,
     as_json: JsonOption = False,

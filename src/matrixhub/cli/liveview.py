@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -168,14 +169,28 @@ class _Payload(msgspec.Struct):
     display: str = msgspec.field(name="Display", default="")
     time: str = ""
     v: msgspec.Raw = msgspec.Raw(b"{}")
+    event: str = msgspec.field(name="Event", default="")
+    description: str = msgspec.field(name="Description", default="")
+    unix_time: int = msgspec.field(name="UnixTimeInt", default=0)
+    status: str = msgspec.field(name="Status", default="")
 
 
 def _payload_cells(payload: str) -> tuple[Text, Text, Text, Text]:
-    """Time of day, type without its provider, name and values; text that is no reading goes into the last cell."""
+    """Time of day, type without its provider, name and values; of an event, its time, priority, name and description.
+
+    Text that is neither goes into the last cell.
+    """
     try:
         reading = msgspec.json.decode(payload, type=_Payload)
     except ValueError:
         return Text(), Text(), Text(), Text(_one_line(payload))
+    if reading.event:
+        return (
+            Text(time.strftime("%H:%M:%S", time.localtime(reading.unix_time))),
+            Text(_one_line(reading.status)),
+            Text(_one_line(reading.event)),
+            Text(_one_line(reading.description)),
+        )
     return (
         Text(reading.time[11:19]),
         Text(_one_line(reading.devtype.rpartition("#")[2])),

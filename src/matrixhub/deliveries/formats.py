@@ -110,11 +110,11 @@ def contract_array(strings: Sequence[bytes]) -> bytes:
 
 
 def event_array(strings: Sequence[bytes]) -> bytes:
-    """A JSON array of the events themselves; what is no JSON stands in it as a string.
+    r"""A JSON array of the events themselves; what is no JSON stands in it as a string.
 
     Source: docs/contract/event-bus.md §1 (certain)
 
-    >>> event_array([b'{\\"a\\":1}', b'{\\"b\\":2}'])
+    >>> event_array([rb'{\"a\":1}', rb'{\"b\":2}'])
     b'[{"a":1},{"b":2}]'
     """
     return _joined(b"[", [_value_of(string)[0] for string in strings], b",", b"]")

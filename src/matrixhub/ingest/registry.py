@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from matrixhub.ingest.normalise import SlotPlan, plan_slot
 from matrixhub.lifecycle import rung_by
 from matrixhub.model.errors import StoreError, Unauthorised
-from matrixhub.model.ids import PropertyId
+from matrixhub.model.ids import PropertyId, SlotId
 from matrixhub.model.site import Slot
 from matrixhub.observe import Observe, SlotsLoaded, StoreFailed
 
@@ -36,7 +36,7 @@ class Registry:
     _planned: dict[str, tuple[Slot, SlotPlan]] = field(default_factory=dict)
     _calendars: dict[tuple[str, bool], Callable[[int], bytes]] = field(default_factory=dict)
     _keys: Mapping[bytes, PropertyId | None] = field(default_factory=dict)
-    _numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+    _numbers: dict[tuple[SlotId, str], int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def reload(self) -> None:
@@ -58,6 +58,10 @@ class Registry:
     def _number(self, slot: Slot) -> int:
         """A slot keeps its number while it keeps its type, so that the deduplication window stays true."""
         return self._numbers.setdefault((slot.id, slot.devtype), len(self._numbers))
+
+    def slot_of_number(self) -> Sequence[SlotId]:
+        """The slot of each number, of slots that are gone as well."""
+        return [slot_id for slot_id, _ in self._numbers]
 
     def changed(self) -> None:
         """Say that slots or keys may be different now."""

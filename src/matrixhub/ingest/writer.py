@@ -32,10 +32,15 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A message, and the keys of its lines."""
+    """A message, its lines and their keys."""
 
     message: Outgoing
     keys: Sequence[int]
+    lines: Sequence[bytes]
+
+
+def _unheard(_packed: Packed) -> None:
+    """For those who need not know what was stored."""
 
 
 def pack_round(packs: Mapping[str, Pack], *, items_max: int, bytes_max: int, origin: str) -> list[Packed]:
@@ -45,7 +50,7 @@ def pack_round(packs: Mapping[str, Pack], *, items_max: int, bytes_max: int, ori
         first = 0
         for lines in cut_lines(pack.lines, items_max=items_max, bytes_max=bytes_max):
             message = Outgoing(subject, b"\n".join(lines), len(lines), new_id("msg"), {ORIGIN_HEADER: origin})
-            packed.append(Packed(message, pack.keys[first : first + len(lines)]))
+            packed.append(Packed(message, pack.keys[first : first + len(lines)], lines))
             first += len(lines)
     return packed
 
@@ -101,11 +106,21 @@ class Writer:
     """Gathers lines and writes them round by round."""
 
     def __init__(
-        self, bus: Bus, forget: Callable[[Iterable[int]], None], *, items_max: int, bytes_max: int, origin: str
+        self,
+        bus: Bus,
+        forget: Callable[[Iterable[int]], None],
+        *,
+        items_max: int,
+        bytes_max: int,
+        origin: str,
+        note: Callable[[Packed], None] = _unheard,
     ) -> None:
-        """`forget` is given the keys of lines that were refused, before anyone hears of the refusal."""
+        """`forget` is given the keys of lines that were refused, before anyone hears of the refusal; `note` what was
+        stored.
+        """
         self._bus = bus
         self._forget = forget
+        self._note = note
         self._items_max = items_max
         self._bytes_max = bytes_max
         self._origin = origin
@@ -158,5 +173,7 @@ class Writer:
                 # the round hear of it; what was stored of theirs is recognised when they come again.
                 self._forget(part.keys)
                 failure = error
+            else:
+                self._note(part)
         current.settle(failure)
         self._flying = None

@@ -53,6 +53,12 @@ class DeviceType:
     occupied: int | None = None
     """The value of `occ` that means occupied: 0 for the enclosed types, 1 for the open area (Q4)."""
     aliases: tuple[str, ...] = ()
+    battery: str = ""
+    """The key of `v` that tells the battery, in the unit of its attribute; '' where none does."""
+    required_parameters: tuple[str, ...] = ()
+    """What a slot of this type must be told before it can be commissioned (docs/contract/devices.md §5)."""
+    regular: bool = True
+    """Whether the device reports by itself, so that its silence means something."""
 
     def attribute(self, key: str) -> Attribute | None:
         """The attribute of that key or alias."""
@@ -64,6 +70,7 @@ def _level(name: str, devtype: str, solution: str, what: str) -> DeviceType:
         devtype=devtype,
         name=name,
         solution=solution,
+        required_parameters=("MAX", "OFFSET"),
         attributes=(
             Attribute(key="p", unit="%", low=0, high=100, note=f"{what} percent; low means action is needed (Q10)"),
             Attribute(
@@ -100,6 +107,7 @@ DEVICE_TYPES: tuple[DeviceType, ...] = (
         name="Usage monitor (PC Lite)",
         solution="usage",
         aggregates=True,
+        battery="b",
         attributes=(
             Attribute(key="count", unit="entries", low=0, integral=True, note="motion, not directional (Q13)"),
             _text("b", "battery, a string (Q2)", unit="mV"),
@@ -111,6 +119,7 @@ DEVICE_TYPES: tuple[DeviceType, ...] = (
         name="Feedback tablet or QR feedback",
         solution="feedback",
         aggregates=True,
+        regular=False,
         attributes=(
             Attribute(key="rating", low=1, integral=True, note="1 is best; MaxRating + 1 - s (Q7)"),
             Attribute(key="s", unit="stars", low=1, integral=True, note="higher is better (Q7)"),
@@ -180,6 +189,7 @@ DEVICE_TYPES: tuple[DeviceType, ...] = (
         name="Enclosed occupancy, type 1",
         solution="",
         occupied=0,
+        battery="batt",
         attributes=(
             Attribute(key="occ", low=0, high=1, integral=True, note="0 occupied, 1 free (Q4)"),
             Attribute(key="batt", unit="%", optional=True),
@@ -210,6 +220,7 @@ DEVICE_TYPES: tuple[DeviceType, ...] = (
         devtype="SMARTCLEAN#TILT",
         name="Tree tilt",
         solution="",
+        battery="v",
         attributes=(
             Attribute(key="Xt", unit="°", low=-360, high=360, note="against a recorded baseline"),
             Attribute(key="Yt", unit="°", low=-360, high=360, note="against a recorded baseline"),
@@ -230,6 +241,7 @@ DEVICE_TYPES: tuple[DeviceType, ...] = (
 )
 
 _BY_NAME: Mapping[str, DeviceType] = {name: kind for kind in DEVICE_TYPES for name in (kind.devtype, *kind.aliases)}
+_BY_WORD: Mapping[str, DeviceType] = {kind.devtype.partition("#")[2]: kind for kind in DEVICE_TYPES}
 
 LIGHT_LEVELS: Mapping[int, tuple[int, int]] = {0: (0, 5), 1: (6, 50), 2: (51, 100), 3: (101, 500)}
 """Lux range of each light level of the 10-in-1 (Q15)."""
@@ -242,12 +254,51 @@ GOOD_THRESHOLD = 3
 
 
 def device_type(devtype: str) -> DeviceType | None:
-    """The predefined type of that name, or None for a type of another provider.
+    """The predefined type of a slot type, whoever provides it, or None if it is not predefined.
 
-    >>> device_type("ODRDTR").devtype
-    'SMARTCLEAN#ODRDTR'
+    >>> device_type("ODRDTR").devtype, device_type("ACME#UM").devtype, device_type("ACME#X")
+    ('SMARTCLEAN#ODRDTR', 'SMARTCLEAN#UM', None)
     """
-    return _BY_NAME.get(devtype)
+    found = _BY_NAME.get(devtype)
+    if found is None:
+        provider, mark, word = devtype.partition("#")
+        found = _BY_WORD.get(word) if provider and mark else None
+    return found
+
+
+def provider_of(devtype: str) -> str:
+    """Who supplies devices of a slot type; '' if it does not say.
+
+    >>> provider_of("ACME#UM"), provider_of("ODRDTR")
+    ('ACME', 'SMARTCLEAN')
+    """
+    provider, mark, _ = canonical_devtype(devtype).partition("#")
+    return provider if mark else ""
+
+
+def battery_level(kind: DeviceType, values: Mapping[str, Json]) -> float | None:
+    """The battery that `v` tells, in millivolt or percent as the type has it, or None.
+
+    >>> battery_level(device_type("SMARTCLEAN#UM"), {"count": 1, "b": "2980"})
+    2980.0
+    """
+    value = values.get(kind.battery) if kind.battery else None
+    if value is None:
+        return None
+    try:
+        return float(_number(kind.battery, value))
+    except ValueError:
+        return None  # a text that is no number tells nothing; the reading itself was taken
+
+
+def battery_unit(kind: DeviceType) -> str:
+    """The unit of the battery of a type; '' where it tells none.
+
+    >>> battery_unit(device_type("SMARTCLEAN#UM")), battery_unit(device_type("SMARTCLEAN#TILT"))
+    ('mV', '%')
+    """
+    found = kind.attribute(kind.battery) if kind.battery else None
+    return found.unit if found else ""
 
 
 def canonical_devtype(devtype: str) -> str:
@@ -264,7 +315,7 @@ def is_occupied(devtype: str, occ: int) -> bool | None:
     >>> is_occupied("SMARTCLEAN#OCCMINEW", 0), is_occupied("SMARTCLEAN#OCCDESK", 0)
     (True, False)
     """
-    kind = _BY_NAME.get(devtype)
+    kind = device_type(devtype)
     if kind is None or kind.occupied is None:
         return None
     return occ == kind.occupied
@@ -276,7 +327,8 @@ def ammonia_ppb(devtype: str, amm: float) -> float:
     >>> ammonia_ppb("SMARTCLEAN#ODRDTR", 0.4), ammonia_ppb("SMARTCLEAN#ODRDTR_BATT_V1", 120)
     (400.0, 120)
     """
-    return amm * 1000 if canonical_devtype(devtype) == "SMARTCLEAN#ODRDTR" else amm
+    kind = device_type(devtype)
+    return amm * 1000 if kind is not None and kind.devtype == "SMARTCLEAN#ODRDTR" else amm
 
 
 def display_value(devtype: str, key: str, value: float) -> tuple[float, str]:
@@ -285,7 +337,7 @@ def display_value(devtype: str, key: str, value: float) -> tuple[float, str]:
     >>> display_value("SMARTCLEAN#ODRDTR_BATT_V1", "rh", 734)
     (73.4, '%')
     """
-    kind = _BY_NAME.get(devtype)
+    kind = device_type(devtype)
     found = kind.attribute(key) if kind else None
     unit = found.unit if found else ""
     if unit.startswith("0.1 "):

@@ -343,6 +343,14 @@ class StreamFull(BusError):
     status = 507
 
 
+class ForeignMessage(BusError):
+    """The stream of events holds a message that the hub has not written."""
+
+    code = "MH-B003"
+    status = 500
+    retry_helps = False
+
+
 class StoreError(MatrixHubError):
     """The database cannot be reached."""
 

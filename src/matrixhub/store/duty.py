@@ -14,6 +14,10 @@ AUDIT_DUTIES: Mapping[Source, int] = {"sensors": 0x6D78_6875_6203, "events": 0x6
 RETENTION_DUTIES: Mapping[Source, int] = {"sensors": 0x6D78_6875_6204, "events": 0x6D78_6875_6214}
 """Keys of the advisory locks of PostgreSQL that say who has a duty, one for each stream."""
 
+SCHEDULER_DUTY = 0x6D78_6875_6206
+RELAY_DUTY = 0x6D78_6875_6207
+"""Keys of the duties to fire timers and to pass events on."""
+
 IDLE_MAX_S = 60.0
 """A process that is silent for so long, because it hangs or is stopped, loses its duties: PostgreSQL cuts it off."""
 

@@ -18,10 +18,26 @@ select max(number) as last, pg_notify('matrixhub_events', '') from recorded;
 
 -- `at` only says where to look: it never goes back while numbers count up.
 -- name: unpublished
-select number, at, property_id, line from events where at >= $2 and number > $1 order by number limit $3;
+select number, at, property_id, principal, module, event, priority, line from events
+where at >= $2 and number > $1 order by at, number limit $3;
+
+-- name: recorded_at
+select number, at from events where at <= $2 and number <= $1 order by at desc, number desc limit 1;
+
+-- name: newest
+select number from event_head;
 
 -- name: relay_progress
 select number, at, seq from relay_progress;
 
+-- What is lost of it in a crash is read from the stream, so the commit waits for no disk.
 -- name: save_relay_progress
-update relay_progress set number = $1, at = $2, seq = $3 where number <= $1;
+with at_leisure as (select set_config('synchronous_commit', 'off', true) as set)
+update relay_progress set number = $1, at = $2, seq = $3 from at_leisure where set is not null and number <= $1;
+
+-- name: backlog
+select h.number - $1 as events, (select min(e.at) from events e where e.at >= $2 and e.number > $1) as oldest_at
+from event_head h;
+
+-- name: count
+select count(*) from events where property_id = $1;

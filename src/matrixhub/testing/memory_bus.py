@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from matrixhub.bus.nats import ORIGIN_HEADER
 from matrixhub.bus.subjects import subject_matches
-from matrixhub.model.errors import BusError, StreamFull
-from matrixhub.ports import Bounds, Message, Outgoing, Page
+from matrixhub.model.errors import BusError, ForeignMessage, StreamFull
+from matrixhub.ports import Appended, AppendFault, Bounds, EventMessage, Message, Outgoing, Page, StreamEnd
 
 
 class MemoryBus:
@@ -26,6 +26,7 @@ class MemoryBus:
         self.reads = 0
         self._now_ms = now_ms
         self.first_seq = 1
+        self.numbers: dict[int, int] = {}
         self._ids: set[str] = set()
         self._changed = asyncio.Condition()
 
@@ -38,7 +39,7 @@ class MemoryBus:
         return results
 
     def _store(self, message: Outgoing) -> BaseException | None:
-        if message.id in self._ids:
+        if message.id and message.id in self._ids:
             return None
         size = sum(len(stored.data) for stored in self.messages) + len(message.data)
         if self.bytes_max is not None and size > self.bytes_max:
@@ -55,6 +56,36 @@ class MemoryBus:
             )
         )
         return None
+
+    async def append(self, events: Sequence[EventMessage], after_seq: int) -> Appended:
+        """Store events next to a sequence. See `EventStream.append`."""
+        self._require_up()
+        first = Appended(len(events))
+        async with self._changed:
+            for index, event in enumerate(events):  # one that is refused does not keep the next from its place
+                fault = self._append(event, after_seq + index)
+                if fault is not None and not first.fault:
+                    first = Appended(index, *fault)
+            self._changed.notify_all()
+        return first
+
+    def _append(self, event: EventMessage, last_seq: int) -> tuple[AppendFault, str] | None:
+        if self._last_seq != last_seq:
+            return "refused", f"last sequence: {self._last_seq}"
+        if self._store(Outgoing(event.subject, event.line, 1, "")) is not None:
+            return "full", "maximum bytes exceeded"
+        self.numbers[self._last_seq] = event.number
+        return None
+
+    async def end(self) -> StreamEnd:
+        """How far the stream of events goes. See `EventStream.end`."""
+        self._require_up()
+        last = self._last_seq
+        if not self.messages:
+            return StreamEnd(last, None)
+        if last not in self.numbers:
+            raise ForeignMessage(f"message {last} of the stream of events is not the hub's")
+        return StreamEnd(last, self.numbers[last])
 
     async def come_back(self) -> None:
         """End an outage."""

@@ -1,0 +1,1 @@
+"""Workforce: seats, shifts, availability, incidents and tasks, and what becomes of them as time passes."""
