@@ -721,7 +721,7 @@ class Carrier:
     async def _next_batch(
         self, *, wait: bool, limits: BatchLimits | None = None, cap: Position | None = None, to_end: bool = False
     ) -> Batch | None:
-        """The next push; None when halted or something urgent is to go first, or, without waiting, when there is nothing.
+        """The next push; None when halted or something urgent is to go first, or if, without waiting, nothing is there.
 
         With `to_end` it also reads on without waiting, until there is nothing more. A push begins where the one before
         ended, even where what it passes over is not wanted, so that the saved position says where it begins.
