@@ -21,12 +21,14 @@ from tests.integration.test_event_deliveries import (
 )
 
 from matrixhub.deliveries.balance import subscription_balance
+from matrixhub.deliveries.desk import remake_body
 from matrixhub.deliveries.retention import Retention
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import PropertyId
 from matrixhub.model.policy import BatchLimits, Policy
 from matrixhub.model.subscription import Express, Filter, Position, Progress, Subscription
+from matrixhub.store.attempts import list_attempts
 from matrixhub.store.replays import ask_replay
 from matrixhub.store.subscriptions import update_subscription
 from matrixhub.testing.receiver import Accept, Answer, Judge
@@ -177,6 +179,28 @@ async def test_steps_keep_what_is_settled_ahead(world: World) -> None:
             await wait_settled(world, made, 3)
     assert inbox.names == ["rest 1", "rest 2"]
     assert await balanced(world, made)
+
+
+async def test_the_bodies_of_both_lanes_can_be_made_again(world: World) -> None:
+    owner = await world.owner()
+    bodies: list[list[str]] = []
+    inbox = Inbox(behaviour=Judge(only_urgent))
+    await world.happen(owner, "rest 1", kind=REST)
+    await world.happen(owner, "urgent 1", kind=URGENT)
+    await world.happen(owner, "rest 2", kind=REST)
+    async with inbox.receiver as receiver:
+        made = await world.subscribe(owner, receiver.url, policy=FIRST)
+        async with world.working():
+            await wait_settled(world, made, 1)
+            receiver.behave(Accept())
+            await wait_settled(world, made, 3)
+    view = await world.overview(made)
+    for recorded in await list_attempts(world.database, owner, subscription_id=made.id, limit=20):
+        remade = await remake_body(world.database, world.events, view, recorded.attempt)
+        assert remade.whole
+        bodies.append([event["Description"] for event in json.loads(remade.body)])
+    assert bodies[-1] == ["urgent 1"]
+    assert {tuple(body) for body in bodies[:-1]} == {("rest 1",), ("rest 2",)}
 
 
 async def test_readings_have_no_priority(world: World) -> None:
