@@ -160,7 +160,9 @@ class EventRun(Run):
         self.overtaken = 0
         process = Process(self.rng)
         self.retention = Retention(
-            RetentionSettings(stream_s=6 * HOUR_S, pending_s=48 * HOUR_S, attempts_s=1.0, parked_s=1.0),
+            RetentionSettings(
+                stream_s=6 * HOUR_S, pending_s=48 * HOUR_S, attempts_s=1.0, parked_s=1.0, events_s=180 * 86_400
+            ),
             self.hub.bus,
             self.books,
             None,
