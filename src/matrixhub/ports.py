@@ -18,7 +18,7 @@ from matrixhub.model.balance import Account
 from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem
 from matrixhub.model.ids import PropertyId, SubscriptionId, WorkerId
 from matrixhub.model.secret import Secret
-from matrixhub.model.subscription import Filter, Lease, Position, Source, Subscription
+from matrixhub.model.subscription import Express, Filter, Lease, Position, Source, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ AppendFault = Literal["", "refused", "unsure", "full"]
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """How many of some events are on disk, from the first on, and what became of the next one.
+    """How many of some events are on disk for certain, from the first on, and what became of the next one.
 
     After `refused` or `unsure` only the end of the stream tells how far it goes.
     """
@@ -221,8 +221,10 @@ class Advance:
     """A step of a subscription that its owner wants saved; all of it is saved, once, or nothing.
 
     `step` is one more than that of the step before. `position` None keeps the position; `sending_to` is the end of the
-    request about to be sent, `lanes_done` which parts of it are settled. `failures`, `failing_since` and `retry_at` are
-    as they are from now on, the other counts are added. `redriven` are parked readings that were delivered now, `kept`
+    request about to be sent, `lanes_done` which parts of it are settled, `express` what is settled ahead of its turn.
+    `ahead` says how many readings behind the new position are counted already; while the position stays, that follows
+    from the counts. `failures`, `failing_since` and `retry_at` are as they are from now on, the other counts are added.
+    `redriven` are parked readings that were delivered now, `kept`
     parked readings that were refused again, with their new reason; `redrive_done` is the wish to send parked readings
     that is fulfilled now. `replay` is the replay that begins with this step, `replayed_from` where the subscription was
     before. `pause` is why the policy pauses the subscription.
@@ -235,6 +237,8 @@ class Advance:
     position: Position | None = None
     sending_to: Position | None = None
     lanes_done: int = 0
+    express: Express | None = None
+    ahead: int = 0
     delivered: int = 0
     skipped: int = 0
     replayed: int = 0
@@ -332,10 +336,12 @@ class Books(Protocol):
         """Take a subscription from its worker, without telling the others that it is free. Raises StoreError."""
         ...
 
-    async def expire(self, account: Account, end: Position, items: int) -> bool:
+    async def expire(
+        self, account: Account, end: Position, items: int, *, express: Express | None = None, ahead: int = 0
+    ) -> bool:
         """Put a subscription at `end` with so many more expired; False if its account has changed. Raises StoreError.
 
-        Its worker loses it, and hears of it.
+        `express` and `ahead` are what of it remains settled behind the end. Its worker loses it, and hears of it.
         """
         ...
 

@@ -147,6 +147,9 @@ async def test_the_log_is_narrowed_by_principal_module_and_time(database: Databa
     assert await texts(end_at=second) == ["zone"]
     assert await texts(start_at=second, end_at=second + timedelta(seconds=1)) == ["task"]
     assert await texts(module="scmetrics") == []
+    async with database.connection() as connection:
+        latest = await latest_events(connection, P1, principal="b2", module="scaudits", count=5)
+    assert [e.envelope["Description"] for e in latest] == ["audit"]
 
 
 async def test_the_latest_events_come_newest_first(database: Database) -> None:

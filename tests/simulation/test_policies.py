@@ -40,8 +40,8 @@ from matrixhub.model.errors import (
     TokenFault,
 )
 from matrixhub.model.ids import SubscriptionId, WorkerId
-from matrixhub.model.policy import ORDERS, BatchLimits, Policy, check_policy
-from matrixhub.model.subscription import Lease, Position, Progress, Replay, Subscription
+from matrixhub.model.policy import BatchLimits, Policy, check_policy
+from matrixhub.model.subscription import ORDERS_OF, Lease, Position, Progress, Replay, Source, Subscription
 from matrixhub.observe import Fact, LeaseTaken, Parked, StageStopped
 from matrixhub.ports import Push, Sent
 from matrixhub.testing.fakes import MemoryLeases
@@ -53,6 +53,7 @@ HOURS_LEAST = 2_000.0
 
 STEPS = 200
 SUBSCRIPTIONS = 4
+ORDERS = ORDERS_OF["sensors"]
 DEVICES = 5
 HOUR_S = 3_600.0
 
@@ -68,6 +69,11 @@ class Device(msgspec.Struct):
 def reading_of(line: str) -> Device:
     """The reading of a line; what nobody can read is of no device."""
     return Device("", -1) if "\ufffd" in line else msgspec.json.decode(line, type=Device)
+
+
+def line_of(item: object) -> str:
+    """The line of an item of a body: readings are texts, events are objects."""
+    return item if isinstance(item, str) else msgspec.json.encode(item).decode()
 
 
 @dataclass
@@ -96,7 +102,7 @@ class Endpoint:
         fault = self.fault or ("" if self.calm or self.rng.random() > 0.08 else self.rng.choice(FAULTS))
         if fault and fault != "blind":
             await self.fail(fault)
-        lines = msgspec.json.decode(push.body, type=list[str])
+        lines = list(map(line_of, msgspec.json.decode(push.body, type=list[Any])))
         bad = {number: "bad reading" for number, line in enumerate(lines) if reading_of(line).bad}
         if bad and self.refuses in ("400", "413", "422"):
             raise DestinationRefused(f"HTTP {self.refuses}", http_status=int(self.refuses))
@@ -148,6 +154,7 @@ class Hub:
 
     rng: random.Random
     lease_s: float
+    source: Source = "sensors"
     bus: MemoryBus = field(init=False)
     leases: MemoryLeases = field(init=False)
     endpoints: Endpoints = field(default_factory=Endpoints)
@@ -170,7 +177,7 @@ class Hub:
             WorkerSettings(
                 lease_s=self.lease_s, buffer_bytes=4_000, read_bytes=2_000, memory_bytes=self.rng.choice([3_000, 10**6])
             ),
-            {"sensors": ProcessBus(self.bus, process)},
+            {self.source: ProcessBus(self.bus, process)},
             ProcessLeases(self.leases, process),
             ProcessSender(self.endpoints, process),
             ProcessClock(process),
@@ -241,23 +248,28 @@ def made_subscription(n: int, rng: random.Random) -> Subscription:
 class Run:
     """One run of the simulation."""
 
+    source: Source = "sensors"
+
     def __init__(self, seed: int) -> None:
         self.rng = rng = random.Random(seed)
         random.seed(seed)
         self.slow = seed % 3 != 0
         """Whether hours and days pass, rather than seconds."""
-        self.hub = Hub(rng, 1_800.0 if self.slow else 10.0)
+        self.hub = Hub(rng, 1_800.0 if self.slow else 10.0, self.source)
         self.lines: dict[str, list[str]] = {"p0": [], "p1": []}
         self.items: Counter[str] = Counter()
         self.told = {SubscriptionId(f"sub_{n}"): Told() for n in range(SUBSCRIPTIONS)}
         for n, id_ in enumerate(self.told):
-            made = made_subscription(n, rng)
+            made = self.made_subscription(n)
             self.told[id_].order = made.policy.order
             self.hub.leases.add(
                 Lease(subscription=made, progress=Progress(position=Position(seq=1)), worker=WorkerId(""), fence=0)
             )
             refuses = rng.choice(["400", "413", "422", "named", "207"])
             self.hub.endpoints.of[made.destination.url] = Endpoint(rng, refuses)
+
+    def made_subscription(self, n: int) -> Subscription:
+        return made_subscription(n, self.rng)
 
     async def publish(self) -> None:
         rng = self.rng
@@ -340,7 +352,7 @@ class Run:
             told.configured += 1
             changes: dict[str, Any] = {"limits": made_limits(rng)}
             if rng.random() < 0.5:
-                order = rng.choice(ORDERS)
+                order = rng.choice(ORDERS_OF[self.source])
                 told.order = told.order if told.order == order else "mixed"
                 changes["policy"] = made_policy(rng, order)
             leases.configure(id_, **changes)

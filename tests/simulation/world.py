@@ -13,9 +13,9 @@ from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.model.destination import Destination
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId
 from matrixhub.model.policy import BatchLimits, Policy
-from matrixhub.model.subscription import Filter, Lease, Position, Progress, State, Subscription
+from matrixhub.model.subscription import Filter, Lease, Position, Progress, Source, State, Subscription
 from matrixhub.observe import Fact
-from matrixhub.ports import Outgoing, Push, Sender
+from matrixhub.ports import Leases, Outgoing, Push, Sender
 from matrixhub.testing.fakes import FakeClock, MemoryLeases, ScriptedSender, settle
 from matrixhub.testing.memory_bus import MemoryBus
 
@@ -51,7 +51,8 @@ def items_of(pushes: Sequence[Push]) -> list[str]:
 class World:
     """Everything around the workers, and the workers."""
 
-    def __init__(self, *, sender: Sender | None = None, lease_s: float = LEASE_S) -> None:
+    def __init__(self, *, sender: Sender | None = None, lease_s: float = LEASE_S, source: Source = "sensors") -> None:
+        self.source: Source = source
         self.lease_s = lease_s
         self.clock = FakeClock()
         self.bus = MemoryBus(now_ms=self.clock.now_ms)
@@ -72,7 +73,7 @@ class World:
             )
         )
 
-    async def start(self, name: str = "wrk_1", *, sender: Sender | None = None) -> Worker:
+    async def start(self, name: str = "wrk_1", *, sender: Sender | None = None, leases: Leases | None = None) -> Worker:
         settings = WorkerSettings(
             lease_s=self.lease_s,
             buffer_bytes=10_000,
@@ -81,8 +82,8 @@ class World:
         worker = Worker(
             WorkerId(name),
             settings,
-            {"sensors": self.bus},
-            self.leases,
+            {self.source: self.bus},
+            leases or self.leases,
             sender or self._sender,
             self.clock,
             self.facts.append,

@@ -8,10 +8,11 @@ Source: design "The way of the data", docs/decisions/0003-subjects.md, docs/deci
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from matrixhub.model.ids import BuildingId, PropertyId, subject_token
-from matrixhub.model.routing import ANY, WORDS, expanded, fewest, narrowest
+from matrixhub.model.routing import ANY, URGENT, WORDS, expanded, fewest, narrowest, urgent
 from matrixhub.model.subscription import Filter, Source
 
 SENSORS_STREAM = "SENSORS"
@@ -24,6 +25,8 @@ MATCHERS_MAX = 4_096
 
 STREAMS: Mapping[Source, str] = {"sensors": SENSORS_STREAM, "events": EVENTS_STREAM}
 SUBJECTS: Mapping[Source, str] = {"sensors": SENSORS_SUBJECTS, "events": EVENTS_SUBJECTS}
+
+_EVENTS_BEGIN, _URGENT_END = "events.", f".{URGENT}"
 
 
 def sensor_subject(property_id: PropertyId, building_id: BuildingId, devtype: str) -> str:
@@ -129,6 +132,25 @@ def _reading_matcher(property_id: PropertyId, wanted: Filter) -> Callable[[str],
         return (not buildings or building in buildings) and (not devtypes or devtype in devtypes)
 
     return matches
+
+
+def urgent_filter(wanted: Filter) -> Filter | None:
+    """What of the wanted events is urgent, as a filter of its own; None if nothing is.
+
+    >>> urgent_filter(Filter(source="events", patterns=frozenset({"matrix.b1.#"}))).patterns
+    frozenset({'matrix.b1.*.*.HIGH'})
+    """
+    patterns = urgent(wanted.patterns) if wanted.source == "events" else frozenset()
+    return replace(wanted, patterns=patterns) if patterns else None
+
+
+def is_urgent(subject: str) -> bool:
+    """Whether the subject is that of an urgent event.
+
+    >>> is_urgent("events.p1.matrix.b1.scgrids.ZONE_REMOVED.HIGH"), is_urgent("sensors.p1.b1.HIGH")
+    (True, False)
+    """
+    return subject.endswith(_URGENT_END) and subject.startswith(_EVENTS_BEGIN)
 
 
 def subject_property(subject: str) -> str:

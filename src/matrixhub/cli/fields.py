@@ -143,7 +143,11 @@ FIELDS: tuple[Field, ...] = (
     Field(flag="--gzip/--no-gzip", path="format.gzip", what="flag", help="Compress bodies."),
     Field(flag="--batch-items", path="batch_items", what="whole", help="Most readings or events in one push."),
     Field(flag="--batch-bytes", path="batch_bytes", what="whole", help="Most bytes in one push."),
-    Field(flag="--order", path="policy.order", help="strict (default), or for readings per_device or latest_first."),
+    Field(
+        flag="--order",
+        path="policy.order",
+        help="strict (default); for readings per_device or latest_first, for events priority.",
+    ),
     Field(flag="--in-flight", path="policy.in_flight", what="whole", help="Most requests at a time; for per_device."),
     Field(
         flag="--flush",

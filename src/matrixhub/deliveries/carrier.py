@@ -4,6 +4,7 @@ The end of a request is saved before it is sent. Should this worker die, the nex
 so the receiver sees the same id, and at most one request is repeated. Source: docs/decisions/0006-one-plan-ahead.md
 
 Where the order allows, a stretch of the stream is sent in several parts; which of them are settled is saved as well.
+In the order `priority` what is urgent goes first, see express.py.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from matrixhub.deliveries.express import PART, ExpressLane
 from matrixhub.deliveries.feed import Feed
 from matrixhub.deliveries.formats import frame_bytes, make_body
-from matrixhub.deliveries.lanes import Newest, by_device, in_parts
+from matrixhub.deliveries.lanes import Newest, by_device, in_parts, in_pushes
 from matrixhub.deliveries.memory import READ_BYTES_MIN, Memory
 from matrixhub.deliveries.plan import (
     Batch,
@@ -130,6 +132,7 @@ class Parcel:
     part: Batch
     todo: deque[Todo]
     total: Settled = Settled()
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +159,11 @@ class Carrier:
 
     __slots__ = (
         "_bus",
+        "_catch_up_due",
         "_clock",
         "_content",
         "_epoch",
+        "_express",
         "_failing_since",
         "_failures",
         "_flush_due",
@@ -188,6 +193,7 @@ class Carrier:
         "_redriving",
         "_retry_at",
         "_retry_due",
+        "_saved",
         "_saving",
         "_sender",
         "_sending_to",
@@ -213,7 +219,9 @@ class Carrier:
         memory: Memory,
         observe: Observe,
         lease_holds: Callable[[], bool],
+        urgent: Feed | None = None,
     ) -> None:
+        """`urgent` has what of the subscription is urgent, where that may overtake the rest; it rings the same bell."""
         progress = lease.progress
         self.lease = lease
         self.feed = feed
@@ -225,7 +233,7 @@ class Carrier:
         self._memory = memory
         self._observe = observe
         self._lease_holds = lease_holds
-        self._position = self._passed = progress.position
+        self._position = self._passed = self._saved = progress.position
         self._sending_to = self._until = progress.sending_to
         self._lanes_done = progress.lanes_done if progress.sending_to else 0
         self._step = progress.step
@@ -239,7 +247,7 @@ class Carrier:
         self._failing_since = progress.failing_since
         self._last_error = progress.last_error
         self._retry_at = progress.retry_at
-        self._retry_due = self._rate_due = float("-inf")
+        self._retry_due = self._rate_due = self._catch_up_due = float("-inf")
         if progress.retry_at is not None:
             self._retry_due = clock.monotonic() + progress.retry_at.timestamp() - clock.now_ms() / 1000
         self._flush_due: float | None = None
@@ -251,6 +259,12 @@ class Carrier:
         self._todo: list[Todo] = []
         self._newest: Newest | None = None
         self._unreadable: list[tuple[Message, int]] = []
+        self._express: ExpressLane | None = None
+        if urgent is not None or progress.express is not None:
+            new = lease.subscription.policy.order == "priority"
+            self._express = ExpressLane(
+                progress.express, progress.ahead, urgent, memory, observe, self._frame, takes_new=new
+            )
         self._pieces: list[Piece] = []
         self._held = 0
         self._saving = asyncio.Lock()
@@ -276,7 +290,10 @@ class Carrier:
                 await self._begin_replay(self.lease.replay)
             goes_on = True
             while goes_on and not self._halted.is_set():
-                if self._may_redrive() and not self._planned:
+                await self._look_for_urgent()
+                if self._overtakes():
+                    goes_on = await self._carry_urgent()
+                elif self._may_redrive() and not self._planned:
                     goes_on = await self._carry_parked()
                 elif order == "per_device" or self._lanes_done:
                     goes_on = await self._carry_lanes()
@@ -289,6 +306,8 @@ class Carrier:
                 self._reading.cancel()
             self._forget()
             self.feed.rewind(self._position)
+            if self._express is not None:
+                self._express.forget()
 
     # strict: one push after the other
 
@@ -305,8 +324,8 @@ class Carrier:
                 self._todo.insert(0, rest)
             return await self._settle(aged, self._give_up(aged))
         self._read_ahead()
-        if not await self._turn(todo.items):
-            return False
+        if not await self._turn(todo.items, yields=True):
+            return True
         outcome = await self._attempt(todo, "push")
         match outcome:
             case Settled():
@@ -328,24 +347,31 @@ class Carrier:
         return True
 
     async def _plan(self, limits: BatchLimits | None = None) -> Todo | None:
-        """The next thing to do, its end saved before it begins; None when halted."""
+        """The next thing to do, its end saved before it begins; None when halted, or something else is to be done."""
         if self._planned is None:
-            if not await self._turn(0):
+            if not await self._turn(0, yields=True):
                 return None
             self._planned = await self._next_batch(wait=True, limits=limits)
             if self._planned is None:
                 return None
-            await self._save(sending_to=_end_of(self._planned))
+            start = _start_of(self._planned)
+            if start == self._saved:
+                await self._save(sending_to=_end_of(self._planned))
+            else:
+                # What lay before it was all settled ahead.
+                await self._save(position=start, sending_to=_end_of(self._planned))
         return self._planned
 
     async def _settle(self, batch: Batch, settled: Settled, *, skipped: int = 0, plan_next: bool = True) -> bool:
         """Save that everything up to the end of the batch is dealt with, and what comes next."""
         self._release(batch)
         goes_on = plan_next and not self._halted.is_set() and not self._may_redrive()
-        self._planned = await self._next_batch(wait=False) if goes_on else None
+        self._planned = None
+        if goes_on:
+            self._planned = await self._next_batch(wait=False)
         self._lanes_done = 0
         await self._save(
-            position=batch.end,
+            position=_start_of(self._planned) if self._planned else batch.end,
             sending_to=_end_of(self._planned) if self._planned else None,
             delivered=settled.delivered,
             parked=settled.parked,
@@ -387,6 +413,106 @@ class Carrier:
         if _epoch_ms(self._failing_since) > cutoff_ms:
             return None, batch
         return stored_before(batch, cutoff_ms + 1)
+
+    # priority: what is urgent overtakes
+
+    async def _look_for_urgent(self) -> None:
+        """Read what is urgent, if the tail does not bring it."""
+        lane = self._express
+        if lane is None or not lane.takes_new or lane.planned:
+            return
+        while lane.wants_more and not self._halted.is_set():
+            try:
+                await lane.fill(self._bus)
+            except BusError:
+                return  # NATS is away, which its connection reports; what is in memory already may go meanwhile
+            lane.look(self._urgent_start())
+
+    def _overtakes(self) -> bool:
+        """Whether something urgent is to go before the next push of the rest.
+
+        It is not, while that push holds something urgent itself, which is earlier.
+        """
+        lane = self._express
+        if lane is None or lane.planned:
+            return lane is not None
+        if not lane.takes_new or self._until is not None:
+            return False
+        return not lane.met(self._rest_end().seq) and lane.look(self._urgent_start())
+
+    def _rest_end(self) -> Position:
+        """Where the pushes end that are planned of the rest."""
+        last = self._todo[-1] if self._todo else self._planned
+        return _end_of(last) if last is not None else self._until or self._position
+
+    def _urgent_start(self) -> int:
+        """From which message on what is urgent is neither settled nor part of a push of the rest."""
+        assert self._express is not None
+        if self._express.state is not None:
+            return self._express.state.to_seq
+        end = self._rest_end()
+        return end.seq + (1 if end.item else 0)
+
+    async def _carry_urgent(self) -> bool:
+        """Bring a push of what is urgent to its end, or nearer to it; False if the carrier is to end."""
+        lane, tried = self._express, dict(self._tried)
+        assert lane is not None
+        if not await self._turn(0):
+            return False
+        stretch = await self._plan_urgent()
+        if stretch is None:
+            return True
+        settled: Settled | Failed | None = Settled()
+        if stretch.items:
+            parts = in_pushes(stretch, self.lease.subscription.limits, PART, self._frame)
+            settled = await self._carry_part(Parcel(parts[0], deque(parts), urgent=True), "push", "whole_long")
+        if isinstance(settled, Failed):
+            lane.forget()
+            await self._read_anew(self._planned.batch if isinstance(self._planned, Condemned) else self._planned)
+            return True
+        if settled is None:
+            return False
+        parked = settled.parked + self._set_aside(lane.take_unreadable(stretch.end.seq))
+        lane.settle(settled.delivered + len(parked))
+        lane.let_go(stretch)
+        self._leave_out(stretch)
+        await self._save(
+            delivered=settled.delivered,
+            parked=parked,
+            attempts=settled.attempts,
+            attempts_failed=settled.refused,
+        )
+        self._tried = tried
+        return True
+
+    async def _plan_urgent(self) -> Batch | None:
+        """The next push of what is urgent, its end saved before it is sent; None if it cannot be read now."""
+        lane = self._express
+        assert lane is not None
+        again = lane.state.sending_to if lane.state is not None else None
+        while again is not None and not lane.reaches(again):
+            try:
+                await lane.fill(self._bus)
+            except BusError:
+                # NATS is away, which its connection reports.
+                await self._clock.wait(self._halted, BUS_RETRY_S)
+            if self._halted.is_set():
+                return None
+        stretch = lane.cut(self._urgent_start(), self.lease.subscription.limits)
+        lane.plan(stretch)
+        if again is None and stretch.items:
+            await self._save()
+        return stretch
+
+    def _leave_out(self, stretch: Batch) -> None:
+        """Pass over what of the stretch is urgent and in memory already, as it is settled now."""
+        assert self._express is not None
+        settled = self._express.leave_out(stretch)
+        self._unreadable = [entry for entry in self._unreadable if entry[0].seq not in settled]
+        for number, piece in enumerate(self._pieces):
+            if piece.seq in settled:
+                self._hold(-sum(map(len, piece.strings)))
+                self._pieces[number] = Piece(piece.seq, (), (), ())
 
     # per device: side by side
 
@@ -449,7 +575,7 @@ class Carrier:
                 parcel.total += self._give_up(aged)
                 todo.extendleft([rest] if rest is not None else [])
                 continue
-            if not await self._turn(piece.items):
+            if not await self._turn(piece.items, urgent=parcel.urgent):
                 return None
             outcome = await self._attempt(piece, kind)
             match outcome:
@@ -516,6 +642,8 @@ class Carrier:
         Those that fail are tried again by the schedule, and let the readings of the stream go first.
         """
         asked = self._redrive
+        if self._express is not None and not await self._turn(0, yields=True):
+            return True
         try:
             redriving = self._redriving or await self._next_parked()
         except StoreError:
@@ -579,6 +707,8 @@ class Carrier:
         self._position = self._passed = start
         self._until, self._lanes_done = None, 0
         self.feed.rewind(start)
+        if self._express is not None:
+            self._express.reset()
         if self._failing_since is not None:
             # What comes again on purpose has not failed for long, even where the endpoint has.
             self._failing_since = self._now()
@@ -591,7 +721,7 @@ class Carrier:
     async def _next_batch(
         self, *, wait: bool, limits: BatchLimits | None = None, cap: Position | None = None, to_end: bool = False
     ) -> Batch | None:
-        """The next push; None when halted, or, without waiting, when nothing is buffered.
+        """The next push; None when halted or something urgent is to go first, or if, without waiting, nothing is there.
 
         With `to_end` it also reads on without waiting, until there is nothing more. A push begins where the one before
         ended, even where what it passes over is not wanted, so that the saved position says where it begins.
@@ -602,12 +732,14 @@ class Carrier:
         while True:
             if self._reading is not None and self._reading.done():
                 await self._filled()
+            if self._until is None and self._overtakes():
+                return None
             self._open_buffered(limits)
             if self._pieces:
-                batch = cut_batch(self._pieces, self._position, limits, self._until, cap)
+                batch = cut_batch(self._pieces, self._position, limits, self._until, cap or self._ahead_end())
                 if self._until is not None:
                     if not self._lanes_done and _exceeds(batch, limits, self._frame):
-                        self._until = None  # it was planned under other limits, or for another order
+                        self._until = self._sending_to = None  # it was planned under other limits, or another order
                         continue
                     if batch.end < self._until and not self.feed.live:
                         await self._filled()
@@ -624,6 +756,8 @@ class Carrier:
                 if batch.items:
                     self._position = batch.end
                     return batch
+                if batch.end == self._ahead_end():
+                    self._position = batch.end
                 if cap is not None and batch.end >= cap:
                     return None
                 continue
@@ -639,10 +773,14 @@ class Carrier:
             if self._halted.is_set() or (wait and self._until is cap is None and self._may_redrive()):
                 return None
 
+    def _ahead_end(self) -> Position | None:
+        """Where a push must end, because what is settled ahead ends there; None if that does not matter."""
+        return self._express.end(self._position) if self._express is not None else None
+
     async def _wait_bell(self, until: float | None) -> None:
         """Wait for more messages, for a wish, or until the instant."""
         self.feed.bell.clear()
-        if self.feed.waiting() or self._halted.is_set() or self._may_redrive():
+        if self.feed.waiting() or self._halted.is_set() or self._may_redrive() or self._overtakes():
             return
         if until is None:
             await self.feed.bell.wait()
@@ -650,8 +788,9 @@ class Carrier:
             await self._clock.wait(self.feed.bell, max(0.0, until - self._clock.monotonic()))
 
     async def _save_passed(self) -> None:
-        """Save that what could not be read is set aside, while nothing else is there to be sent."""
-        if self._unreadable and self._until is None:
+        """Save that what could not be read is set aside, and what was settled ahead is passed, while nothing waits."""
+        ahead = self._express is not None and self._express.state is not None and self._saved < self._passed
+        if (self._unreadable or ahead) and self._until is None:
             self._position = self._passed
             await self._save(position=self._position, sending_to=None)
 
@@ -707,6 +846,9 @@ class Carrier:
         size = sum(piece.ends[-1] for piece in self._pieces if piece.ends)
         while self.feed.waiting() and (self._until is not None or (items < limits.items and size < limits.size_bytes)):
             message = self.feed.take()
+            if self._express is not None and self._express.passes_over(message):
+                self._pieces.append(Piece(message.seq, (), (), ()))
+                continue
             try:
                 piece = open_message(message, self._position, zones, self._frame)
             except (UnicodeDecodeError, msgspec.DecodeError) as error:
@@ -734,22 +876,25 @@ class Carrier:
         """Whether the next attempt is so far away that memory should not be held for it."""
         return self._retry_due - self._clock.monotonic() >= FORGET_S
 
-    async def _read_anew(self, batch: Batch, *, exactly: bool = True) -> None:
-        """Give the memory back and read the push again when its time has come."""
+    async def _read_anew(self, batch: Batch | None, *, exactly: bool = True) -> None:
+        """Give the memory back and read the push, if one is planned, again when its time has come."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait({self._reading})
             self._reading = None
         self._forget()
-        self._position = self._passed = batch.start
-        self._until = batch.end if exactly else None
-        self.feed.rewind(batch.start)
+        self._position = self._passed = batch.start if batch is not None else self._saved
+        if batch is not None:
+            self._until = batch.end if exactly else None
+        self.feed.rewind(self._position)
 
     def _forget(self) -> None:
         self._planned = self._newest = None
         self._todo.clear()
         self._pieces.clear()
         self._unreadable.clear()
+        if self._express is not None:
+            self._express.forget_rest()
         self._hold(-self._held)
 
     def _hold(self, size: int) -> None:
@@ -761,24 +906,45 @@ class Carrier:
 
     # sending
 
-    async def _turn(self, items: int) -> bool:
-        """Wait until the next attempt is due and the rates allow so many readings; False if halted before."""
+    async def _turn(self, items: int, *, urgent: bool = False, yields: bool = False) -> bool:
+        """Wait until the next attempt is due and the rates allow so many readings; False if halted before.
+
+        Who `yields` is also told False when something urgent has come meanwhile, or is to be looked for.
+        """
         while not self._halted.is_set():
+            if yields and self._overtakes():
+                return False
             now = self._clock.monotonic()
-            due = max(self._retry_due, self._rate_due if items else now)
+            rates_due = self._rate_due if urgent else max(self._rate_due, self._catch_up_due)
+            due = max(self._retry_due, rates_due if items else now)
             if due > now:
-                await self._clock.wait(self._halted, due - now)
+                if not await self._wait_turn(due - now, yields=yields):
+                    return False
                 continue
-            if items and (rate := self._rate()):
-                self._rate_due = max(now, self._rate_due) + items / rate
+            self._charge(items, now, urgent=urgent)
             return True
         return False
 
-    def _rate(self) -> float:
-        """Readings a second allowed now, 0 for any number."""
+    async def _wait_turn(self, seconds: float, *, yields: bool) -> bool:
+        """Wait so long, or until halted, or, for who yields, until anything has come.
+
+        False if what is urgent is to be looked for.
+        """
+        if not yields or self._express is None:
+            await self._clock.wait(self._halted, seconds)
+            return True
+        self.feed.bell.clear()
+        if not self._halted.is_set() and not self._overtakes():
+            await self._clock.wait(self.feed.bell, seconds)
+        return self._express.live
+
+    def _charge(self, items: int, now: float, *, urgent: bool) -> None:
+        """Count readings against the rates. What is urgent waits for no backlog, so it is not held to that one's."""
         policy = self.lease.subscription.policy
-        behind = policy.catch_up_per_s if self.feed.behind(self._position) else 0.0
-        return min(policy.rate_per_s or behind, behind or policy.rate_per_s)
+        if items and policy.rate_per_s:
+            self._rate_due = max(now, self._rate_due) + items / policy.rate_per_s
+        if items and policy.catch_up_per_s and not urgent and self.feed.behind(self._position):
+            self._catch_up_due = max(now, self._catch_up_due) + items / policy.catch_up_per_s
 
     async def _attempt(self, batch: Batch, kind: AttemptKind) -> Outcome:
         """One attempt, and what it means. Raises: LeaseLost."""
@@ -957,6 +1123,10 @@ class Carrier:
         """What could not be read before the sequence, set aside."""
         found = [entry for entry in self._unreadable if entry[0].seq < before_seq]
         self._unreadable = [entry for entry in self._unreadable if entry[0].seq >= before_seq]
+        return self._set_aside(found)
+
+    def _set_aside(self, found: Sequence[tuple[Message, int]]) -> tuple[ParkedItem, ...]:
+        """The messages, from a line on, that could not be read, set aside."""
         parked: tuple[ParkedItem, ...] = ()
         for message, first in found:
             string = escaped(message.data.decode("utf-8", "replace"))
@@ -979,6 +1149,10 @@ class Carrier:
             position = changes.get("position")
             if position is not None and self._unreadable:
                 changes["parked"] = (*changes.get("parked", ()), *self._take_unreadable(position.seq))
+            if position is not None:
+                self._saved = position
+                if self._express is not None:
+                    self._express.move(position)
             self._step += 1
             await self._positions.save(
                 Advance(
@@ -988,6 +1162,8 @@ class Carrier:
                     step=self._step,
                     sending_to=self._sending_to,
                     lanes_done=self._lanes_done,
+                    express=self._express.state if self._express is not None else None,
+                    ahead=self._express.ahead if self._express is not None else 0,
                     failures=self._failures,
                     failing_since=self._failing_since,
                     retry_at=self._retry_at,
@@ -1028,6 +1204,10 @@ def _exceeds(batch: Batch, limits: BatchLimits, frame: int) -> bool:
     """Whether the batch is larger than the limits allow."""
     size_bytes = 1 + sum(len(string) + frame for string in batch.strings)
     return batch.items > limits.items or (batch.items > 1 and size_bytes > limits.size_bytes)
+
+
+def _start_of(todo: Todo) -> Position:
+    return todo.batch.start if isinstance(todo, Condemned) else todo.start
 
 
 def _end_of(todo: Todo) -> Position:

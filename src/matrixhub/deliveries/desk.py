@@ -14,9 +14,10 @@ from uuid import UUID
 
 import msgspec
 
-from matrixhub.bus.subjects import SUBJECTS
+from matrixhub.bus.subjects import SUBJECTS, urgent_filter
 from matrixhub.deliveries.egress import check_url
 from matrixhub.deliveries.formats import make_body
+from matrixhub.deliveries.plan import Batch, Piece, content_of, request_id
 from matrixhub.deliveries.span import Seen, count_span, ignore_seen, read_span
 from matrixhub.model.delivery import ANSWER_SHOWN_MAX, Attempt, time_ordered_id
 from matrixhub.model.destination import ClientCredentials, Destination, RefreshToken
@@ -221,7 +222,7 @@ async def remake_body(database: Database, bus: Bus, overview: Overview, attempt:
     Raises: Gone if retention has taken the readings, BusError, StoreError.
     """
     subscription = overview.subscription
-    strings = await _strings_of(database, bus, subscription, attempt)
+    strings = await _strings_of(database, bus, overview, attempt)
     if not strings:
         raise Gone(f"the readings of attempt {attempt.id} are no longer kept")
     body = make_body(replace(subscription, format=replace(subscription.format, gzip=False)), strings)
@@ -230,18 +231,42 @@ async def remake_body(database: Database, bus: Bus, overview: Overview, attempt:
     )
 
 
-async def _strings_of(database: Database, bus: Bus, subscription: Subscription, attempt: Attempt) -> list[bytes]:
+async def _strings_of(database: Database, bus: Bus, overview: Overview, attempt: Attempt) -> list[bytes]:
+    subscription = overview.subscription
     if attempt.kind == "test":
         return [_string(_SAMPLES[subscription.filter.source](subscription.property_id, _instant_ms(attempt.at)))]
     if attempt.start is not None and attempt.end is not None:
-        pieces = [piece async for piece in read_span(bus, subscription, attempt.start, attempt.end)]
-        strings = [string for piece in pieces for string in piece.strings]
+        strings = await _strings_between(bus, overview, attempt, attempt.start, attempt.end)
         if strings:
             return strings
     rows = await parked_of_request(
         database, subscription.property_id, subscription.id, attempt.request_id, limit=attempt.items
     )
     return [_string(row.line) for row in rows]
+
+
+async def _strings_between(
+    bus: Bus, overview: Overview, attempt: Attempt, start: Position, end: Position
+) -> list[bytes]:
+    """All that was wanted of the stretch, or what of it is urgent, or the rest, if that is what was sent."""
+    subscription = overview.subscription
+    pieces = [piece async for piece in read_span(bus, subscription, start, end)]
+    urgent = urgent_filter(subscription.filter)
+    if urgent is not None and _count(pieces) != attempt.items:
+        asked = replace(subscription, filter=urgent)
+        overtook = {piece.seq async for piece in read_span(bus, asked, start, end)}
+        lanes = [[piece for piece in pieces if (piece.seq in overtook) is first] for first in (False, True)]
+        fitting = [lane for lane in lanes if _count(lane) == attempt.items]
+        if fitting:
+            whole, content = Batch((), (), start, end), content_of(subscription)
+            epochs = range(overview.progress.epoch + 1)
+            of_rest = attempt.request_id in {request_id(subscription.id, whole, epoch, content) for epoch in epochs}
+            pieces = fitting[0] if of_rest else fitting[-1]
+    return [string for piece in pieces for string in piece.strings]
+
+
+def _count(pieces: Sequence[Piece]) -> int:
+    return sum(len(piece.strings) for piece in pieces)
 
 
 def _instant_ms(at: datetime) -> int:

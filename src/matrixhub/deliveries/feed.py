@@ -39,8 +39,16 @@ class Feed:
     )
 
     def __init__(
-        self, subscription: Subscription, position: Position, memory: Memory, *, buffer_bytes: int, read_bytes: int
+        self,
+        subscription: Subscription,
+        position: Position,
+        memory: Memory,
+        *,
+        buffer_bytes: int,
+        read_bytes: int,
+        bell: asyncio.Event | None = None,
     ) -> None:
+        """`bell` is rung when a message comes: one of its own, or that of another feed of the subscription."""
         self.matches: Callable[[str], bool] = filter_matcher(subscription.property_id, subscription.filter)
         self._pattern = filter_pattern(subscription.property_id, subscription.filter)
         self._memory = memory
@@ -53,7 +61,7 @@ class Feed:
         self._gathered_size = 0
         self._size = 0
         self.live = False
-        self.bell = asyncio.Event()
+        self.bell = bell or asyncio.Event()
 
     def offer(self, message: Message) -> None:
         """Take a message from the tail, unless there is no room: then it is read later."""

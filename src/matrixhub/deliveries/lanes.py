@@ -40,6 +40,11 @@ def by_device(stretch: Batch, lanes: int, limits: BatchLimits, frame_bytes: int 
     return [in_parts(found[lane], start, end, limits, f"{lane}of{lanes}", frame_bytes) for lane in range(lanes)]
 
 
+def in_pushes(stretch: Batch, limits: BatchLimits, name: str, frame_bytes: int = FRAME_BYTES) -> list[Batch]:
+    """The stretch in pushes within the limits, as a part of that name; one, unless the limits were lowered."""
+    return in_parts(list(_lines(stretch)), stretch.start, stretch.end, limits, name, frame_bytes)
+
+
 class Newest:
     """The newest reading of each device in a stretch that grows; how many older ones it passes over."""
 

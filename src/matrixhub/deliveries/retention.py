@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from matrixhub.bus.subjects import urgent_filter
 from matrixhub.deliveries.balance import want_from
 from matrixhub.deliveries.pending import Want, count_wanted, first_wanted
 from matrixhub.model.balance import Account
 from matrixhub.model.errors import BusError, StoreError
-from matrixhub.model.subscription import Position, Source
+from matrixhub.model.subscription import Express, Position, Source
 from matrixhub.observe import Observe, PartitionsKept, ReadingsExpired, StoreFailed, StreamPurged
 from matrixhub.ports import Books, Bus, Clock, Counted, Duty, Partitions
 
@@ -55,9 +56,22 @@ def expiry_end(account: Account, floor: int) -> Position:
     """Where a subscription goes on whose readings before the floor expire.
 
     Parts of the request under way that were settled already lie somewhere before its end: then all of it goes.
+    What went by the express lane is known by its priority.
     """
     end = Position(seq=floor)
-    return max(end, account.sending_to) if account.ahead and account.sending_to else end
+    parts = account.ahead and account.express is None
+    return max(end, account.sending_to) if parts and account.sending_to else end
+
+
+def express_behind(express: Express | None, end: Position) -> Express | None:
+    """What remains of what was settled ahead where a subscription goes on at `end`, with the push on its way.
+
+    >>> express_behind(Express(from_seq=5, to_seq=9), Position(seq=9)) is None
+    True
+    """
+    if express is None or express.to_seq < end.seq or (express.to_seq == end.seq and express.sending_to is None):
+        return None
+    return express
 
 
 class Retention:
@@ -183,8 +197,10 @@ class Retention:
             end = expiry_end(account, floor)
             [gone] = await count_wanted(self._bus, [start], end.seq + 1)
             [kept] = await count_wanted(self._bus, [want_from(account, end)], end.seq + 1)
-            items = gone - kept - account.ahead
-            if await self._books.expire(account, end, items):
+            express = express_behind(account.express, end)
+            ahead = await self._count_express(account, express, end)
+            items = gone - kept - (account.ahead - ahead)
+            if await self._books.expire(account, end, items, express=express, ahead=ahead):
                 self._observe(ReadingsExpired(subscription=account.id, items=items, where="stream"))
                 return
             # It is being delivered, faster than it is counted: let it stand still for a moment.
@@ -194,6 +210,15 @@ class Retention:
                 return
             account = again[0]
         raise StoreError(f"{account.id}: its position changed each time it was to expire")
+
+    async def _count_express(self, account: Account, express: Express | None, end: Position) -> int:
+        """How many of the urgent events that were settled ahead lie behind `end`."""
+        urgent = urgent_filter(account.filter)
+        if express is None or urgent is None:
+            return 0
+        start = Position(seq=max(end.seq, express.from_seq))
+        want = Want(property_id=account.property_id, filter=urgent, position=start)
+        return (await count_wanted(self._bus, [want], express.to_seq))[0]
 
     async def _count_up(self, floor: int) -> None:
         """Have everybody's accepted readings before the floor counted, while they are there."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from matrixhub.bus.subjects import subject_property
+from matrixhub.bus.subjects import subject_property, urgent_filter
 from matrixhub.deliveries.carrier import Carrier
 from matrixhub.deliveries.feed import Feed
 from matrixhub.deliveries.memory import Memory
@@ -84,7 +84,7 @@ class Worker:
         self._memory = Memory(settings.memory_bytes)
         self._positions = Positions(leases, clock, observe)
         self._running: dict[SubscriptionId, Running] = {}
-        self._by_property: dict[_PropertyKey, dict[SubscriptionId, Feed]] = {}
+        self._by_property: dict[_PropertyKey, dict[SubscriptionId, tuple[Feed, ...]]] = {}
         self._routes: dict[str, tuple[Feed, ...]] = {}
         self._bell = asyncio.Event()
         self._changed: set[SubscriptionId] | None = None
@@ -158,7 +158,9 @@ class Worker:
             if len(self._routes) >= ROUTES_MAX:
                 self._routes.clear()
             feeds = self._by_property.get((source, subject_property(subject)), {})
-            found = self._routes[subject] = tuple(feed for feed in feeds.values() if feed.matches(subject))
+            found = self._routes[subject] = tuple(
+                feed for own in feeds.values() for feed in own if feed.matches(subject)
+            )
         return found
 
     async def _run_leases(self, stop: asyncio.Event, carriers: asyncio.TaskGroup) -> None:
@@ -239,6 +241,7 @@ class Worker:
             buffer_bytes=self._settings.buffer_bytes,
             read_bytes=self._settings.read_bytes,
         )
+        urgent = self._urgent_feed(lease, feed)
         carrier = Carrier(
             lease,
             feed,
@@ -250,8 +253,11 @@ class Worker:
             self._memory,
             self._observe,
             lambda: self._clock.monotonic() < self._lease_until,
+            urgent,
         )
-        self._by_property.setdefault(_property_key(subscription), {})[subscription.id] = feed
+        self._by_property.setdefault(_property_key(subscription), {})[subscription.id] = (
+            (feed,) if urgent is None else (feed, urgent)
+        )
         self._routes.clear()
         before = self._running.get(subscription.id)
         if before is not None:
@@ -261,6 +267,22 @@ class Worker:
         self._running[subscription.id] = Running(carrier, task)
         self._observe(
             LeaseTaken(subscription=subscription.id, fence=lease.fence, position_seq=lease.progress.position.seq)
+        )
+
+    def _urgent_feed(self, lease: Lease, feed: Feed) -> Feed | None:
+        """What of a subscription is urgent, where that overtakes the rest, or did until the order was changed."""
+        subscription, express = lease.subscription, lease.progress.express
+        urgent = urgent_filter(subscription.filter)
+        planned = express is not None and express.sending_to is not None
+        if urgent is None or (subscription.policy.order != "priority" and not planned):
+            return None
+        return Feed(
+            replace(subscription, filter=urgent),
+            lease.progress.position,
+            self._memory,
+            buffer_bytes=self._settings.buffer_bytes,
+            read_bytes=self._settings.read_bytes,
+            bell=feed.bell,
         )
 
     async def _carry(self, carrier: Carrier, before: asyncio.Task[None] | None) -> None:
@@ -291,7 +313,7 @@ class Worker:
             await self._clock.sleep(CRASH_PAUSE_S)
         finally:
             feeds = self._by_property[_property_key(lease.subscription)]
-            if feeds.get(lease.subscription.id) is carrier.feed:
+            if feeds.get(lease.subscription.id, (None,))[0] is carrier.feed:
                 del feeds[lease.subscription.id]
                 self._routes.clear()
         self._observe(LeaseEnded(subscription=lease.subscription.id, fence=lease.fence, reason=reason))

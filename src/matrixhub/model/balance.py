@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from matrixhub.model.ids import PropertyId, SubscriptionId
-from matrixhub.model.subscription import Filter, Position
+from matrixhub.model.subscription import Express, Filter, Position
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +18,7 @@ class Account:
 
     `accepted` counts the readings it wants before `accepted_to`, by the auditor's count; the other counts are the
     carrier's. `ahead` are readings that these hold already although they lie behind the position:
-    parts of a request, up to `sending_to`, that were settled before the whole of it.
+    parts of a request, up to `sending_to`, that were settled before the whole of it, or what went by `express`.
     """
 
     id: SubscriptionId
@@ -29,6 +29,7 @@ class Account:
     position: Position
     sending_to: Position | None = None
     step: int = 0
+    express: Express | None = None
     ahead: int = 0
     delivered: int = 0
     parked: int = 0

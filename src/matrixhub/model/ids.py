@@ -50,15 +50,6 @@ def stable_uuid(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
 
 
-def new_task_id(now_ms: int) -> TaskId:
-    """A fresh id of an incident or task: 13 digits of epoch milliseconds and 6 drawn ones.
-
-    >>> new_task_id(1710029109417)[:13], len(new_task_id(1710029109417))
-    ('1710029109417', 19)
-    """
-    return TaskId(f"{now_ms:013d}{secrets.randbelow(1_000_000):06d}")
-
-
 def new_id(prefix: str) -> str:
     """A fresh id of our own, such as `sub_1f0e6a5233bb4b0e9d1c`.
 

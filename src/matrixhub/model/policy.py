@@ -11,8 +11,8 @@ from typing import Literal
 
 from matrixhub.model.errors import InvalidValue
 
-Order = Literal["strict", "per_device", "latest_first"]
-ORDERS: tuple[Order, ...] = ("strict", "per_device", "latest_first")
+Order = Literal["strict", "per_device", "latest_first", "priority"]
+ORDERS: tuple[Order, ...] = ("strict", "per_device", "latest_first", "priority")
 
 ITEMS_MAX = 10_000
 BYTES_MAX = 16 * 1024 * 1024

@@ -7,11 +7,14 @@ Source: docs/contract/event-bus.md §2.1
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from matrixhub.model.errors import InvalidValue
 
 WORDS = 5
+URGENT = "HIGH"
+"""The priority that may overtake the others. Source: docs/contract/event-bus.md §7"""
+
 PATTERN_MAX = 640
 ANY, ANY_NUMBER = "*", "#"
 EVERYTHING = "#"
@@ -96,6 +99,16 @@ def narrowest(patterns: Iterable[str]) -> FivePattern:
     if not fives:
         return (ANY,) * WORDS
     return tuple(words[0] if len(set(words)) == 1 else ANY for words in zip(*fives, strict=True))
+
+
+def urgent(patterns: Collection[str]) -> frozenset[str]:
+    """Patterns that match the same keys as far as these are urgent; none if no urgent key matches.
+
+    >>> sorted(urgent(["matrix.b1.#", "matrix.*.*.*.NORMAL"])), sorted(urgent([]))
+    (['matrix.b1.*.*.HIGH'], ['*.*.*.*.HIGH'])
+    """
+    fives = {five for pattern in patterns or [EVERYTHING] for five in expanded(pattern)}
+    return frozenset(".".join((*five[:-1], URGENT)) for five in fives if five[-1] in (ANY, URGENT))
 
 
 def fewest(patterns: Iterable[str]) -> list[FivePattern]:

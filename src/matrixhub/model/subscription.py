@@ -44,9 +44,12 @@ CALLED: Mapping[Source, str] = {"sensors": "readings", "events": "events"}
 
 ORDERS_OF: Mapping[Source, tuple[Order, ...]] = {
     "sensors": ("strict", "per_device", "latest_first"),
-    "events": ("strict",),
+    "events": ("strict", "priority"),
 }
-"""The orders a source can be delivered in: events are of no device, and a newer one does not make up for an older."""
+"""The orders a source can be delivered in.
+
+Events are of no device, and a newer one does not make up for an older. Readings have no priority.
+"""
 
 PATTERNS_MAX = 100
 
@@ -133,19 +136,34 @@ class Subscription:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Express:
+    """What was settled ahead of the position: urgent messages with from_seq ≤ sequence < to_seq.
+
+    `sending_to` is the end of the push of urgent messages that is (or was, before a crash) on its way; it begins at
+    `to_seq`.
+    """
+
+    from_seq: int
+    to_seq: int
+    sending_to: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """How far a subscription has come.
 
     `sending_to` is the end of the request that is (or was, before a crash) on its way: a new owner cuts the same
     request again, so that a repeat has the same id. `lanes_done` has a bit for each part of it that was settled, where
-    the order allows parts; `ahead` says how many of its readings are in the counts already. `step` numbers what was
-    saved, `epoch` the replays: both make repeats tell from new.
+    the order allows parts; `express` is what the order `priority` settled ahead. `ahead` says how many readings behind
+    the position are in the counts already. `step` numbers what was saved, `epoch` the replays: both make repeats tell
+    from new.
     The counts are of readings; `replayed` are those asked for again.
     """
 
     position: Position
     sending_to: Position | None = None
     lanes_done: int = 0
+    express: Express | None = None
     ahead: int = 0
     step: int = 0
     epoch: int = 0

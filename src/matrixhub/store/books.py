@@ -8,11 +8,17 @@ from typing import Any
 
 from matrixhub.model.balance import Account
 from matrixhub.model.ids import SubscriptionId
-from matrixhub.model.subscription import Position, Source
+from matrixhub.model.subscription import Express, Position, Source
 from matrixhub.ports import Counted
 from matrixhub.store.pool import Database
 from matrixhub.store.sql import load_statements
-from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Overview, filter_document, read_filter
+from matrixhub.store.subscriptions import (
+    SUBSCRIPTION_CHANNEL,
+    Overview,
+    express_from_row,
+    filter_document,
+    read_filter,
+)
 
 EXPIRE_PARKED_MAX = 2_000
 """Most parked readings that expire in one transaction, which holds the row of their subscription."""
@@ -60,12 +66,24 @@ class PostgresBooks:
         async with self._database.connection() as connection:
             await connection.execute(_SQL["seize"], subscription)
 
-    async def expire(self, account: Account, end: Position, items: int) -> bool:
+    async def expire(
+        self, account: Account, end: Position, items: int, *, express: Express | None = None, ahead: int = 0
+    ) -> bool:
         """Go to `end` without delivering. See `Books.expire`."""
         place = account.position
         async with self._database.transaction() as connection:
             done = await connection.fetchval(
-                _SQL["expire"], account.id, account.step, place.seq, place.item, account.ahead, items, end.seq, end.item
+                _SQL["expire"],
+                account.id,
+                account.step,
+                place.seq,
+                place.item,
+                account.ahead,
+                items,
+                end.seq,
+                end.item,
+                ahead,
+                *((express.from_seq, express.to_seq, express.sending_to) if express else (None, None, None)),
             )
             await connection.execute("select pg_notify($1, $2)", SUBSCRIPTION_CHANNEL, account.id)
         return done is not None
@@ -101,6 +119,7 @@ def account_of(overview: Overview) -> Account:
         position=progress.position,
         sending_to=progress.sending_to,
         step=progress.step,
+        express=progress.express,
         ahead=progress.ahead,
         delivered=progress.delivered,
         parked=progress.parked,
@@ -119,6 +138,7 @@ def _account_from_row(row: Any) -> Account:
         accepted_to=Position(seq=row["accepted_seq"], item=row["accepted_item"]),
         position=Position(seq=row["position_seq"], item=row["position_item"]),
         sending_to=None if sending is None else Position(seq=sending, item=row["sending_item"] or 0),
+        express=express_from_row(row),
         **{
             name: row[name]
             for name in (

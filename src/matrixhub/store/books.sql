@@ -12,7 +12,8 @@ from subscription_progress;
 
 -- name: accounts
 select s.id, s.property_id, s.filter, p.accepted, p.accepted_seq, p.accepted_item, p.position_seq, p.position_item, p.sending_seq,
-  p.sending_item, p.step, p.ahead, p.delivered, p.parked, p.expired, p.skipped, p.replayed
+  p.sending_item, p.step, p.ahead, p.delivered, p.parked, p.expired, p.skipped, p.replayed, p.express_from,
+  p.express_to, p.express_sending
 from subscriptions s join subscription_progress p on p.subscription_id = s.id
 where s.source = $1 and ($2::text is null or s.id = $2)
 order by s.id;
@@ -47,7 +48,7 @@ update subscription_progress set owner = null, fence = fence + 1 where subscript
 -- name: expire
 update subscription_progress set
   expired = expired + $6, position_seq = $7, position_item = $8, sending_seq = null, sending_item = null,
-  lanes_done = 0, ahead = 0, step = step + 1, fence = fence + 1, owner = null
+  lanes_done = 0, ahead = $9, express_from = $10, express_to = $11, express_sending = $12, step = step + 1, fence = fence + 1, owner = null
 where subscription_id = $1 and step = $2 and position_seq = $3 and position_item = $4 and ahead = $5
 returning subscription_id;
 

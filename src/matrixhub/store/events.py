@@ -71,7 +71,7 @@ async def list_events(
     """
     behind_at, behind = _read_key(after)
     rows = await connection.fetch(
-        _SQL["log"],
+        _SQL["log_of" if principal and module else "log"],
         property_id,
         key_part(principal) if principal else "",
         module,
@@ -89,8 +89,9 @@ async def latest_events(
     connection: Any, property_id: PropertyId, *, principal: str = "", module: str = "", count: int
 ) -> Sequence[LoggedEvent]:
     """The last events of the property, newest first. Raises StoreError."""
-    principal_word = key_part(principal) if principal else ""
-    return [_logged(row) for row in await connection.fetch(_SQL["latest"], property_id, principal_word, module, count)]
+    statement = _SQL["latest_of" if principal and module else "latest"]
+    word = key_part(principal) if principal else ""
+    return [_logged(row) for row in await connection.fetch(statement, property_id, word, module, count)]
 
 
 def _logged(row: Any) -> LoggedEvent:

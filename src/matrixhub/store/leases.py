@@ -142,6 +142,10 @@ def _step_columns(steps: Sequence[Advance]) -> list[list[Any]]:
         [s.last_error for s in steps],
         [bool(s.replay) for s in steps],
         [s.redrive_done for s in steps],
+        [s.ahead for s in steps],
+        [s.express.from_seq if s.express else None for s in steps],
+        [s.express.to_seq if s.express else None for s in steps],
+        [s.express.sending_to if s.express else None for s in steps],
     ]
 
 

@@ -12,6 +12,7 @@ from matrixhub.model.errors import NotFound, VersionMismatch
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, ZoneId, new_id
 from matrixhub.model.policy import DEFAULT_POLICY, BatchLimits, Policy
 from matrixhub.model.subscription import (
+    Express,
     Filter,
     Format,
     Notify,
@@ -250,6 +251,7 @@ def _progress_from_row(row: Any) -> Progress:
         sending_to=None
         if row["sending_seq"] is None
         else Position(seq=row["sending_seq"], item=row["sending_item"] or 0),
+        express=express_from_row(row),
         **{
             name: row[name]
             for name in (
@@ -271,6 +273,13 @@ def _progress_from_row(row: Any) -> Progress:
             )
         },
     )
+
+
+def express_from_row(row: Any) -> Express | None:
+    """What is settled ahead of the position, from the columns of the progress."""
+    if row["express_from"] is None:
+        return None
+    return Express(from_seq=row["express_from"], to_seq=row["express_to"], sending_to=row["express_sending"])
 
 
 def _check(subscription: Subscription, codec: Codec) -> None:

@@ -25,6 +25,9 @@ with eager as (
     sending_seq = case when n.differs = 1 then null else p.sending_seq end,
     sending_item = case when n.differs = 1 then null else p.sending_item end,
     lanes_done = case when n.differs = 1 then 0 else p.lanes_done end,
+    express_from = case when n.differs = 1 then null else p.express_from end,
+    express_to = case when n.differs = 1 then null else p.express_to end,
+    express_sending = case when n.differs = 1 then null else p.express_sending end,
     replayed = p.replayed + n.differs * p.ahead,
     ahead = p.ahead - n.differs * p.ahead,
     accepted = case when n.differs = 1
@@ -138,9 +141,11 @@ delete from workers where id = $1;
 with steps as (
   select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[], $7::bigint[],
       $8::integer[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::integer[],
-      $15::timestamptz[], $16::timestamptz[], $17::text[], $18::boolean[], $19::bigint[])
+      $15::timestamptz[], $16::timestamptz[], $17::text[], $18::boolean[], $19::bigint[], $20::bigint[], $21::bigint[],
+      $22::bigint[], $23::bigint[])
     as a (id, owner, fence, step, position_seq, position_item, sending_seq, sending_item, lanes_done, delivered, skipped,
-      replayed, attempts_failed, failures, failing_since, retry_at, last_error, replays, redrive_done)
+      replayed, attempts_failed, failures, failing_since, retry_at, last_error, replays, redrive_done, ahead,
+      express_from, express_to, express_sending)
 ), floor as (
   select source, seq from stream_floors where exists (select from steps where replays) for share
 ), held as (
@@ -158,7 +163,10 @@ with steps as (
     sending_seq = a.sending_seq,
     sending_item = a.sending_item,
     lanes_done = a.lanes_done,
-    ahead = case when a.position_seq is null then p.ahead + a.delivered + a.skipped else 0 end,
+    express_from = a.express_from,
+    express_to = a.express_to,
+    express_sending = a.express_sending,
+    ahead = case when a.position_seq is null then p.ahead + a.delivered + a.skipped else a.ahead end,
     delivered = p.delivered + a.delivered,
     skipped = p.skipped + a.skipped,
     replayed = p.replayed + a.replayed,
@@ -175,9 +183,9 @@ with steps as (
 ), kept as (
   insert into attempts (subscription_id, at, id, kind, request_id, attempt, items, size_bytes, start_seq, start_item,
     end_seq, end_item, http_status, seconds, code, error, answer)
-  select t.* from unnest($20::text[], $21::timestamptz[], $22::uuid[], $23::text[], $24::text[], $25::integer[],
-      $26::integer[], $27::integer[], $28::bigint[], $29::integer[], $30::bigint[], $31::integer[], $32::integer[],
-      $33::real[], $34::text[], $35::text[], $36::text[])
+  select t.* from unnest($24::text[], $25::timestamptz[], $26::uuid[], $27::text[], $28::text[], $29::integer[],
+      $30::integer[], $31::integer[], $32::bigint[], $33::integer[], $34::bigint[], $35::integer[], $36::integer[],
+      $37::real[], $38::text[], $39::text[], $40::text[])
     as t (subscription_id, at, id, kind, request_id, attempt, items, size_bytes, start_seq, start_item, end_seq,
       end_item, http_status, seconds, code, error, answer)
     join held h on h.subscription_id = t.subscription_id and h.fresh

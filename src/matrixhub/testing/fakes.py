@@ -223,7 +223,10 @@ class MemoryLeases:
                 position=step.position or progress.position,
                 sending_to=step.sending_to,
                 lanes_done=step.lanes_done,
-                ahead=0 if step.position else progress.ahead + step.delivered + step.skipped + len(step.parked),
+                express=step.express,
+                ahead=step.ahead
+                if step.position
+                else progress.ahead + step.delivered + step.skipped + len(step.parked),
                 step=step.step,
                 epoch=progress.epoch + bool(step.replay),
                 delivered=progress.delivered + step.delivered + len(redriven),

@@ -37,6 +37,8 @@ async def modules_dsn(modules_data: Path) -> AsyncIterator[str]:
         async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
             async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
                 await migrate(database, ignore)
+                async with database.connection() as connection:  # no test here is about losing power
+                    await connection.execute("alter role current_user set synchronous_commit = off")
             yield engines.endpoints.postgres_dsn
 
 

@@ -365,6 +365,7 @@ def test_events_are_asked_for_by_their_patterns() -> None:
         ({"source": "events", "filter": {"patterns": [1]}}, r"filter.patterns\[0\] is not a text"),
         ({"source": "events", "policy": {"order": "per_device"}}, "order per_device is not for events; .* strict"),
         ({"source": "events", "policy": {"order": "latest_first"}}, "order latest_first is not for events"),
+        ({"policy": {"order": "priority"}}, "order priority is not for readings"),
         ({"source": "events", "policy": {"in_flight": 2}}, "in_flight above 1 needs the order per_device"),
     ],
 )

@@ -26,7 +26,8 @@ def candidate(
 
 
 def chosen(candidates: list[Candidate], zones: list[ZoneId]) -> list[str | None]:
-    return [one.seat_id if one else None for one in share_out(candidates, zones, NOW)]
+    choices = [[one for one in candidates if one.covers(zone)] for zone in zones]
+    return [one.seat_id if one else None for one in share_out(choices, NOW)]
 
 
 def test_the_fewest_on_hand_come_first_then_who_waited_longest_then_the_id() -> None:

@@ -9,12 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from tests.integration.modules.rig import FreeDuty
 
 from matrixhub.model.ids import BuildingId, LevelId, PropertyId, SeatId, ShiftId, ZoneId
 from matrixhub.model.site import Building, Level, Organisation, Property, Site, Zone
 from matrixhub.model.work_order import Assignee, IncidentDraft, TaskItem
+from matrixhub.modules.scheduler import Scheduler
 from matrixhub.modules.work import Platform
-from matrixhub.modules.workforce.overdue import HANDLERS
+from matrixhub.observe import ignore
+from matrixhub.service import TIMER_HANDLERS
 from matrixhub.store import Database
 from matrixhub.store.sites import apply_site
 from matrixhub.testing.fakes import FakeClock
@@ -160,19 +163,8 @@ class Floor:
         return {row["entity_id"]: row["due_at"] for row in rows}
 
     async def fire_due(self) -> int:
-        """What the scheduler does: fire all that is due, in order, each in a transaction of its own."""
-        fired = 0
-        while True:
-            async with self.database.connection() as connection:
-                row = await connection.fetchrow(
-                    "select kind, entity_id, property_id from timers where due_at <= $1 order by due_at limit 1",
-                    self.now,
-                )
-            if row is None:
-                return fired
-            async with self.platform.work(row["property_id"]) as work:
-                await HANDLERS[row["kind"]](work, row["entity_id"])
-            fired += 1
+        """Fire all that is due, in order, each in a transaction of its own."""
+        return await Scheduler(self.platform, TIMER_HANDLERS, FreeDuty(), ignore).fire_due()
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass, and what it brings about happen when it is due."""
@@ -181,12 +173,6 @@ class Floor:
             await self.clock.advance(max(0.0, (due - self.now).total_seconds()))
             await self.fire_due()
         await self.clock.advance((until - self.now).total_seconds())
-
-
-async def in_haste(database: Database) -> None:
-    """Let connections from now on not wait for the disk: these tests are not about losing power."""
-    async with database.connection() as connection:
-        await connection.execute("alter role current_user set synchronous_commit = off")
 
 
 def draft(**changes: Any) -> IncidentDraft:

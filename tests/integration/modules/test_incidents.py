@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import shutil
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
-from tests.integration.floor import (
+from tests.integration.modules.floor import (
     BUILDING,
     LOBBY,
     OTHER_PROPERTY,
@@ -27,11 +24,8 @@ from tests.integration.floor import (
     Floor,
     at,
     draft,
-    in_haste,
 )
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.errors import (
     LimitViolated,
     MissingParameters,
@@ -60,40 +54,19 @@ from matrixhub.modules.workforce.assignment import to_seat
 from matrixhub.modules.workforce.drafts import parse_incident
 from matrixhub.modules.workforce.incidents import IncidentChange
 from matrixhub.modules.workforce.overdue import HANDLERS
-from matrixhub.modules.workforce.records import incident_record, task_record
+from matrixhub.modules.workforce.records import availability_record, incident_record, task_record
 from matrixhub.modules.workforce.sensors import draft_for_sensor
-from matrixhub.observe import ignore
-from matrixhub.store import Database, open_database
+from matrixhub.store import Database
 from matrixhub.store.escalation import unsent_notices
-from matrixhub.store.pool import migrate
 from matrixhub.store.work_orders import Wanted
 from matrixhub.testing.fakes import FakeClock
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    top = Path(tempfile.mkdtemp(prefix="mh-incidents-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(data: Path) -> AsyncIterator[Database]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as fresh:
-                await migrate(fresh, ignore)
-                await in_haste(fresh)
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=8) as found:
-                yield found
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def floor(database: Database) -> Floor:
-    made = Floor(database)
+@pytest_asyncio.fixture(loop_scope="session")
+async def floor(modules_database: Database) -> Floor:
+    made = Floor(modules_database)
     await made.reset()
     return made
 
@@ -142,7 +115,7 @@ async def test_a_spill_reading_makes_the_event_of_the_contract_field_by_field(fl
 
 
 def contract_example() -> dict[str, Any]:
-    page = (Path(__file__).parents[2] / "docs" / "contract" / "event-bus.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "contract" / "event-bus.md").read_text(encoding="utf-8")
     line = next(line for line in page.splitlines() if line.startswith('[{"ID"'))
     (example,) = msgspec.json.decode(line)
     found: dict[str, Any] = example
@@ -269,10 +242,15 @@ async def test_who_is_not_on_duty_for_the_zone_is_given_nothing(floor: Floor, sh
     assert (await report(floor, auto_assigned=True)).assignee is None
 
 
-async def test_incidents_are_not_assigned_by_themselves_where_the_building_does_not_want_it(floor: Floor) -> None:
-    await floor.worker()
+async def test_incidents_are_not_assigned_by_themselves_where_the_building_wants_all_asked(floor: Floor) -> None:
+    people = [await floor.worker(), await floor.worker(zones=[ZONE])]
+    await floor.worker(zones=[LOBBY])
     await floor.settings(AUTO_ASSIGN_INCIDENTS=False)
-    assert (await report(floor, auto_assigned=True)).assignee is None
+    made = await report(floor, auto_assigned=True)
+    await report(floor)
+    assert made.assignee is None
+    told = await unsent_notices(floor.database.pool, PROPERTY, 100)
+    assert {(notice.work_order_id, notice.entity) for notice in told} == {(made.id, one.seat_id) for one in people}
 
 
 async def test_incidents_are_shared_out_evenly_within_a_batch_and_between_those_at_once(floor: Floor) -> None:
@@ -771,6 +749,24 @@ async def test_work_is_found_by_place_state_and_time_in_pages(floor: Floor) -> N
     assert (await work_queries.page_work(floor.platform, OTHER_PROPERTY, wanted)).items == []
     ((candidate, working),) = await work_queries.on_duty(floor.platform, PROPERTY, BUILDING, [ZONE])
     assert (candidate.seat_id, working) == (worker.seat_id, [])
+    nulls = dict.fromkeys(("ZoneName", "SameZone", "Status", "StartTime", "ZoneID"))
+    assert availability_record([(candidate, working)], [ZONE]) == {
+        worker.seat_id: [{"ShiftID": worker.shift_id, **nulls}]
+    }
+    busy = await act(floor, "start", await report(floor, assignee=worker))
+    found = await work_queries.on_duty(floor.platform, PROPERTY, BUILDING, [ZONE])
+    assert availability_record(found, [LOBBY]) == {
+        worker.seat_id: [
+            {
+                "ShiftID": worker.shift_id,
+                "ZoneName": "Washroom L2 Male",
+                "SameZone": False,
+                "Status": "STARTED",
+                "StartTime": 1710029109,
+                "ZoneID": busy.zone_id,
+            }
+        ]
+    }
 
 
 async def test_a_question_that_is_too_large_or_no_question_is_refused(floor: Floor) -> None:
@@ -823,6 +819,12 @@ async def test_sensors_incidents_go_to_who_is_available_where_the_building_wants
     spill = await report(floor, auto_assigned=True, source_slots=(SlotId("s"),), raised_by="WD")
     person = await report(floor, auto_assigned=True)
     assert (spill.assignee, person.assignee) == (to_seat(available), on_duty)
+    both = [
+        draft(auto_assigned=True, source_slots=(SlotId("s"),) if number % 2 else (), raised_by="x")
+        for number in range(6)
+    ]
+    made = await incidents.create_incidents(floor.platform, PROPERTY, BUILDING, both, actor="system")
+    assert [order.assignee for order in made] == [on_duty, to_seat(available)] * 3
     await floor.clock.advance(9 * 3600)
     late = await report(floor, auto_assigned=True, event_source="Sensors")
     assert late.assignee is None
@@ -838,7 +840,7 @@ async def test_a_subscriber_infers_from_events_alone_when_a_zone_was_last_cleane
         if order.zone_id == ZONE:
             await act(floor, "complete", order)
     await report(floor)
-    example = Path(__file__).parents[2] / "examples" / "last_clean.py"
+    example = Path(__file__).parents[3] / "examples" / "last_clean.py"
     spec = importlib.util.spec_from_file_location("last_clean", example)
     assert spec is not None
     assert spec.loader is not None
