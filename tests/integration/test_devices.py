@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.integration.waiting import wait_someone_waits
 
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
@@ -580,16 +581,6 @@ async def test_a_slot_moves_while_a_site_file_renames_the_zones_it_moves_between
     await applying
     # The file has the last word on where its slots are.
     assert (await world.show(world.slot())).slot.zone_id == world.zone()
-
-
-async def wait_someone_waits(connection: Any) -> None:
-    """Return when another connection waits for what this one holds."""
-    mine = "select exists (select from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid)))"
-    async with asyncio.timeout(30):
-        while True:
-            if await connection.fetchval(mine):
-                return
-            await asyncio.sleep(0.01)
 
 
 async def test_ingest_hears_of_every_change(world: World) -> None:
