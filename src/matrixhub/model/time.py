@@ -9,14 +9,19 @@ import email.utils
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from matrixhub.model.errors import WrongParameters
 
 RETENTION_S = 15_552_000
 """`expire_at` is this much after `utc`: 180 days."""
 
 SECONDS_BELOW = 100_000_000_000
 """A `unixT` below this is in seconds: 2021 devices send seconds (contract README §7 row 3)."""
+
+YEARS = range(1970, 3000)
+"""Years in which something can be planned: any time that a setting allows can be added."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCAL = re.compile(r"[0-9]{14}")
@@ -48,6 +53,17 @@ def zone(region: str) -> ZoneInfo:
         return ZoneInfo(region)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError(f"{region!r} is not an IANA time zone such as Asia/Singapore") from error
+
+
+def check_year(on: date) -> None:
+    """Refuse a date, or an instant, at which nothing can be planned.
+
+    >>> check_year(date(2024, 3, 10))
+
+    Raises: WrongParameters.
+    """
+    if on.year not in YEARS:
+        raise WrongParameters(f"times are in the years {YEARS[0]} to {YEARS[-1]}, not in {on.year}")
 
 
 def calendar(instant_ms: int, tz: ZoneInfo) -> Calendar:

@@ -14,6 +14,7 @@ from typing import Literal
 from matrixhub.model.errors import WrongParameters, WrongState
 from matrixhub.model.escalation import EscalationType, PriorityCode
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, SlotId, TaskId, ZoneId
+from matrixhub.model.time import check_year
 
 WorkType = Literal["INCIDENT", "TASK"]
 Status = Literal["UNPUBLISHED", "NOT_ASSIGNED", "PUBLISHED", "STARTED", "PAUSED", "COMPLETED", "INCOMPLETE"]
@@ -314,6 +315,7 @@ def reassigned(
     """
     closed = order.status in ("COMPLETED", "INCOMPLETE")
     begins = starts_at or (now if closed else order.starts_at)
+    check_year(begins)
     if ends_at is None:
         ends_at = begins + timedelta(seconds=due_s) if closed or starts_at else order.ends_at
     check_times(begins, ends_at)
@@ -350,6 +352,8 @@ SPAN_MAX = timedelta(days=365)
 
 def check_times(starts_at: datetime, ends_at: datetime) -> None:
     """Refuse an end that is not after the start, or too long after it. Raises: WrongParameters."""
+    check_year(starts_at)
+    check_year(ends_at)
     if not timedelta(0) < ends_at - starts_at <= SPAN_MAX:
         raise WrongParameters("End lies after Start, by at most a year")
 

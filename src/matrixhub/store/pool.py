@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from matrixhub.model.errors import EngineError, NotFound, StoreError
+from matrixhub.model.errors import EngineError, NotFound, StoreError, WrongParameters
 from matrixhub.observe import MigrationsApplied, Observe, StoreFailed
 
 Connection = Any
@@ -97,8 +97,18 @@ def store_errors() -> Any:
     except asyncpg.ForeignKeyViolationError as error:
         # Statements look for what they refer to before, so it was there until a moment ago.
         raise NotFound(f"what was named is being removed: {error.detail}") from error
+    except (asyncpg.DataError, UnicodeEncodeError) as error:
+        if not _is_about_text(error):
+            raise
+        raise WrongParameters("a text has a character that cannot be kept: NUL, or half of one") from error
     except _UNREACHABLE as error:
         raise StoreError(f"PostgreSQL: {str(error) or type(error).__name__}") from error
+
+
+def _is_about_text(error: Exception) -> bool:
+    """Whether PostgreSQL, or the way to it, knows no such text; other faults of data are defects."""
+    about = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError, UnicodeEncodeError)
+    return isinstance(error, about) or isinstance(error.__cause__, UnicodeEncodeError)
 
 
 async def _prepare_connection(connection: Connection) -> None:

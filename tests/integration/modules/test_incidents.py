@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +253,23 @@ async def test_incidents_are_not_assigned_by_themselves_where_the_building_wants
     assert made.assignee is None
     told = await unsent_notices(floor.database.pool, PROPERTY, 100)
     assert {(notice.work_order_id, notice.entity) for notice in told} == {(made.id, one.seat_id) for one in people}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "a\x00b"},
+        {"description": "half of a character: \ud83d"},
+        {"tasks": (TaskItem(name="a\x00b"),)},
+        {"zone_id": ZoneId("\x00")},
+        {"starts_at": datetime(9999, 12, 31, tzinfo=UTC)},
+        {"starts_at": datetime(1, 1, 1, tzinfo=UTC)},
+    ],
+)
+async def test_what_cannot_be_kept_of_an_incident_is_refused(floor: Floor, changes: dict[str, Any]) -> None:
+    with pytest.raises(WrongParameters):
+        await report(floor, **changes)
+    assert await floor.count("work_orders") == 0
 
 
 async def test_an_incident_of_a_building_that_is_being_removed_is_not_made(floor: Floor) -> None:

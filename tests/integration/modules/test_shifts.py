@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -147,6 +147,11 @@ async def test_what_cannot_be_planned_is_refused_and_leaves_nothing(world: World
         (WrongParameters, plan(replace(good, ends_at=good.starts_at + timedelta(hours=49)))),
         (WrongParameters, plan(replace(good, time_zone="Asia/Atlantis"))),
         (WrongParameters, plan(replace(good, breaks=(Break(id="", duration_s=-1),)))),
+        (WrongParameters, plan(good, days=[date(9999, 12, 31)])),
+        (WrongParameters, plan(good, days=[date(1, 1, 1)])),
+        (WrongParameters, plan(replace(good, description="a\x00b"))),
+        (WrongParameters, plan(replace(good, description="\ud83d"))),
+        (WrongParameters, plan(good, seat_id=SeatId("a\x00b"))),
         (NotFound, plan(replace(good, zones=(ZoneId("no such zone"),)))),
         (NotFound, plan(good, seat_id=SeatId("no such seat"))),
         (NotFound, plan(good, building=BuildingId("no such building"))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matrixhub.model.audit import Audit, audit_event, check_audit_texts, completed_audit, next_status
 from matrixhub.model.ids import AuditId, BuildingId, PropertyId, ZoneId, new_id
+from matrixhub.model.paging import check_page
 from matrixhub.model.place import PAGE, Page
 from matrixhub.modules.work import Platform
 from matrixhub.store import audits as store
@@ -68,7 +69,11 @@ async def list_audits(
     after: AuditId | None = None,
     limit: int = PAGE,
 ) -> Page[Audit]:
-    """The audits of a property, of a building or of a zone, the latest first, a page at a time."""
+    """The audits of a property, of a building or of a zone, the latest first, a page at a time.
+
+    Raises: WrongParameters, QueryTooLong for a page of nothing or of too much, StoreError.
+    """
+    check_page(limit)
     async with platform.database.connection() as connection:
         return await store.page_audits(
             connection, property_id, building_id=building_id, zone_id=zone_id, after=after, limit=limit

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from matrixhub.model.errors import WrongState
 from matrixhub.model.ids import PropertyId, SlotId
+from matrixhub.model.paging import check_page
 from matrixhub.model.slot import Association, DeviceSlot, checked_hardware
 from matrixhub.modules.devices.slots import save_change
 from matrixhub.modules.devices.states import SlotAct, next_commissioning
@@ -73,9 +74,10 @@ async def past_devices(
 ) -> Sequence[Association]:
     """Which devices stood in which slots of the property, newest first; also in slots that are gone.
 
-    Raises: StoreError.
+    Raises: WrongParameters, QueryTooLong for a page of nothing or of too much, StoreError.
     """
+    check_page(limit, ASSOCIATIONS_MAX)
     async with platform.database.connection() as connection:
         return await store.list_associations(
-            connection, property_id, slot_id=slot_id, hardware_id=hardware_id, limit=min(limit, ASSOCIATIONS_MAX)
+            connection, property_id, slot_id=slot_id, hardware_id=hardware_id, limit=limit
         )

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from matrixhub.model.devices import Json, canonical_devtype, device_type, provider_of
-from matrixhub.model.errors import MissingParameters, QueryTooLong, WrongParameters
+from matrixhub.model.errors import MissingParameters, WrongParameters
 from matrixhub.model.ids import BuildingId, PropertyId, SlotId, ZoneId, new_hex_id
+from matrixhub.model.paging import check_page
 from matrixhub.model.site import Slot
 from matrixhub.model.slot import (
     DeviceSlot,
@@ -24,7 +25,6 @@ from matrixhub.modules.work import Platform, Work
 from matrixhub.store import devices as store
 
 PAGE_SLOTS = 500
-PAGE_SLOTS_MAX = 1_000
 
 NO_PARAMS: Mapping[str, Json] = {"DeviceParams": {}}
 
@@ -188,10 +188,7 @@ async def find_slots(
     Raises: QueryTooLong if the limit is above 1,000, WrongParameters if it is below 1, NotFound if the property has no
             such building, StoreError.
     """
-    if limit > PAGE_SLOTS_MAX:
-        raise QueryTooLong(f"at most {PAGE_SLOTS_MAX:,} slots are given at a time")
-    if limit < 1:
-        raise WrongParameters("a page has at least one slot")
+    check_page(limit)
     async with platform.database.connection() as connection:
         found = await store.list_slots(connection, property_id, building_id, wanted, after=after, limit=limit + 1)
     page = tuple(found[:limit])

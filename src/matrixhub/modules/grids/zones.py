@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from matrixhub.model.errors import LimitViolated, QueryTooLong
 from matrixhub.model.ids import BuildingId, LevelId, PropertyId, ZoneId, new_hex_id
+from matrixhub.model.paging import check_page
 from matrixhub.model.place import (
     CATEGORIES_MAX,
     PAGE,
@@ -27,7 +28,11 @@ from matrixhub.store import grids as store
 async def list_zones(
     platform: Platform, property_id: PropertyId, building_id: BuildingId, *, after: str = "", limit: int = PAGE
 ) -> Page[Zone]:
-    """The zones of a building by id, a page at a time: what the zone map shows, too. Raises NotFound."""
+    """The zones of a building by id, a page at a time: what the zone map shows, too.
+
+    Raises: NotFound, WrongParameters, QueryTooLong.
+    """
+    check_page(limit)
     async with platform.database.transaction() as connection:
         await store.read_building(connection, property_id, building_id)
         return await store.page_zones(connection, property_id, building_id, after=after, limit=limit)
@@ -43,9 +48,10 @@ async def list_zones_by_level(
     after: str = "",
     limit: int = PAGE,
 ) -> Page[Zone]:
-    """The zones of a level, all or those of at most ten categories. Raises: NotFound, QueryTooLong."""
+    """The zones of a level, all or those of at most ten categories. Raises: NotFound, WrongParameters, QueryTooLong."""
     if len(categories) > CATEGORIES_MAX:
         raise QueryTooLong(f"at most {CATEGORIES_MAX} zone categories can be asked for at once")
+    check_page(limit)
     async with platform.database.transaction() as connection:
         await store.read_level(connection, property_id, building_id, level_id)
         return await store.page_zones(
@@ -68,7 +74,8 @@ async def list_zones_by_category(
     after: str = "",
     limit: int = PAGE,
 ) -> Page[Zone]:
-    """The zones of a building that are of a category. Raises NotFound."""
+    """The zones of a building that are of a category. Raises: NotFound, WrongParameters, QueryTooLong."""
+    check_page(limit)
     async with platform.database.transaction() as connection:
         await store.read_building(connection, property_id, building_id)
         return await store.page_zones(

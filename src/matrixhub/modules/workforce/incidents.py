@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from matrixhub.model.errors import LimitViolated, MissingParameters, WrongParameters, WrongState
 from matrixhub.model.escalation import PRIORITY_CODES, EscalationPolicy, PriorityCode, choose_policy
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, TaskId, ZoneId
+from matrixhub.model.time import check_year
 from matrixhub.model.work_order import (
     TIMEOUT_SETTINGS,
     Assignee,
@@ -152,6 +153,7 @@ def new_incident(
 ) -> WorkOrder:
     """The incident a draft becomes. Raises: WrongParameters for an end that is not after its start."""
     starts_at = draft.starts_at or work.now
+    check_year(starts_at)
     ends_at = draft.ends_at or starts_at + timedelta(seconds=due_s(draft.priority, settings, policy))
     check_times(starts_at, ends_at)
     kind, level, reached = escalation_begin(open_=assignee is None)

@@ -18,6 +18,7 @@ from matrixhub.model.errors import (
 )
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, ZoneId
 from matrixhub.model.shift import DRAFT_KEPT, Break, Cost, Shift, acted, next_status, published_event, repeated_span
+from matrixhub.model.time import check_year
 from matrixhub.model.workforce_settings import WorkforceSettings
 from matrixhub.modules.scheduler import Fire
 from matrixhub.modules.work import Platform, Work
@@ -117,7 +118,7 @@ async def copy_shift(
         local = ZoneInfo(source.time_zone)
         copies = [
             drafted_shift(work, source.building_id, seat_id, draft, span, source.zones if include_zones else {})
-            for span in (repeated_span(source.starts_at, source.ends_at, local, on) for on in sorted(set(copy_on)))
+            for span in (repeated_span(source.starts_at, source.ends_at, local, on) for on in _checked_dates(copy_on))
         ]
         await _add_drafts(work, seat_id, copies)
         return copies
@@ -279,13 +280,22 @@ def _spans(
     """The times of a shift on its own date, and on the others. Raises WrongParameters."""
     local = known_zone(time_zone)
     _check_span(starts_at, ends_at)
-    others = sorted(set(repeat_on) - {starts_at.astimezone(local).date()})
+    own = starts_at.astimezone(local).date()
     return [
         (starts_at.astimezone(UTC), ends_at.astimezone(UTC)),
-        *(repeated_span(starts_at, ends_at, local, on) for on in others),
+        *(repeated_span(starts_at, ends_at, local, on) for on in _checked_dates(repeat_on) if on != own),
     ]
 
 
+def _checked_dates(dates: Sequence[date]) -> list[date]:
+    """The dates in their order, each once. Raises WrongParameters where no shift can be on one."""
+    for on in dates:
+        check_year(on)
+    return sorted(set(dates))
+
+
 def _check_span(starts_at: datetime, ends_at: datetime) -> None:
+    check_year(starts_at)
+    check_year(ends_at)
     if not timedelta() < ends_at - starts_at <= LENGTH_MAX:
         raise WrongParameters(f"a shift ends after its start, and at most {LENGTH_MAX} later")

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from matrixhub.model.devices import Json
 from matrixhub.model.errors import QueryTooLong, WrongParameters
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, TaskId
+from matrixhub.model.paging import check_page
 from matrixhub.model.shift import SHIFT_STATUSES, Shift, shift_record
 from matrixhub.model.timesheet import Timesheet, timesheet_record
 from matrixhub.modules.work import Platform
@@ -92,8 +93,7 @@ async def next_shifts(
     platform: Platform, property_id: PropertyId, seat_id: SeatId, at: datetime, *, limit: int = 10
 ) -> Sequence[Shift]:
     """The next published shifts of the seat that begin at that instant or later. Raises NotFound, QueryTooLong, …"""
-    if limit > NEXT_MAX:
-        raise QueryTooLong(f"at most {NEXT_MAX} shifts are looked ahead")
+    check_page(limit, NEXT_MAX)
     async with platform.database.connection() as connection:
         await require_seat(connection, property_id, seat_id)
         return await store.next_shifts(connection, property_id, seat_id, at, limit)

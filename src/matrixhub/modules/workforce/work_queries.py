@@ -15,6 +15,7 @@ import msgspec
 
 from matrixhub.model.errors import QueryTooLong, WrongParameters
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, TaskId, ZoneId
+from matrixhub.model.paging import check_page
 from matrixhub.model.work_order import Status, WorkOrder, WorkType
 from matrixhub.modules.work import Platform
 from matrixhub.store import work_orders as store
@@ -62,10 +63,9 @@ async def page_work(
 ) -> Page:
     """A page of what is wanted, by start, behind the place that `key` tells.
 
-    Raises: WrongParameters for a key that no page gave, QueryTooLong for a page of more than 1000.
+    Raises: WrongParameters for a key that no page gave, or a page of nothing; QueryTooLong for one of more than 1000.
     """
-    if size > FOUND_MAX:
-        raise QueryTooLong(f"a page has at most {FOUND_MAX}")
+    check_page(size, FOUND_MAX)
     after = read_key(key) if key else None
     async with platform.database.connection() as connection:
         found = await store.list_work_orders(connection, property_id, wanted, after=after, limit=size + 1)
