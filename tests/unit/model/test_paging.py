@@ -9,7 +9,8 @@ from matrixhub.model.paging import PAGE_MAX, check_page
 
 
 @pytest.mark.parametrize(
-    ("limit", "error"), [(0, WrongParameters), (-1, WrongParameters), (PAGE_MAX + 1, QueryTooLong), (2**64, QueryTooLong)]
+    ("limit", "error"),
+    [(0, WrongParameters), (-1, WrongParameters), (PAGE_MAX + 1, QueryTooLong), (2**64, QueryTooLong)],
 )
 def test_a_page_of_nothing_or_of_too_much_is_refused(limit: int, error: type[RequestError]) -> None:
     with pytest.raises(error):
