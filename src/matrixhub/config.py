@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from matrixhub.model.application import Quota
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, InvalidValue
 from matrixhub.model.policy import Policy, check_policy
@@ -119,6 +120,15 @@ class Deliveries(Frozen, frozen=True):
     dangerously_allow_plain_http: bool
 
 
+class EventSettings(Frozen, frozen=True):
+    """The event log, and what applications may publish."""
+
+    log_retention_s: float
+    publish_per_minute: int
+    publish_burst: int
+    publish_per_day: int
+
+
 class Secrets(Frozen, frozen=True):
     """What encrypts secrets at rest."""
 
@@ -148,6 +158,7 @@ class Settings(Frozen, frozen=True):
     ingest: Ingest
     devices: Devices
     deliveries: Deliveries
+    events: EventSettings
     secrets: Secrets
     log: Log
     stop: Stop
@@ -209,6 +220,12 @@ def policy_defaults(settings: Settings) -> Policy:
         connect_timeout_s=deliveries.connect_timeout_s,
         total_timeout_s=deliveries.total_timeout_s,
     )
+
+
+def quota_defaults(settings: Settings) -> Quota:
+    """The quota of an application where it is given none of its own."""
+    events = settings.events
+    return Quota(per_minute=events.publish_per_minute, burst=events.publish_burst, per_day=events.publish_per_day)
 
 
 def public_settings(settings: Settings) -> dict[str, Any]:
@@ -296,6 +313,10 @@ def _check(settings: Settings) -> None:
         "deliveries.lease_s": settings.deliveries.lease_s,
         "deliveries.buffer_bytes_max": settings.deliveries.buffer_bytes_max,
         "deliveries.read_bytes_max": settings.deliveries.read_bytes_max,
+        "events.log_retention_s": settings.events.log_retention_s,
+        "events.publish_per_minute": settings.events.publish_per_minute,
+        "events.publish_burst": settings.events.publish_burst,
+        "events.publish_per_day": settings.events.publish_per_day,
         "engines.postgres.connections_max": settings.engines.postgres.connections_max,
         "streams.replicas": settings.streams.replicas,
     }

@@ -134,7 +134,7 @@ AppendFault = Literal["", "refused", "unsure", "full"]
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """How many of some events are on disk, from the first on, and what became of the next one.
+    """How many of some events are on disk for certain, from the first on, and what became of the next one.
 
     After `refused` or `unsure` only the end of the stream tells how far it goes.
     """
@@ -363,14 +363,18 @@ class Duty(Protocol):
 
 
 class Partitions(Protocol):
-    """The partitions by time of what is kept of deliveries."""
+    """The partitions by time of what is kept of deliveries, and of events."""
 
     async def make(self, now: datetime) -> Mapping[str, int]:
         """Make those of the next days that are missing; how many rows each took over. Raises StoreError."""
         ...
 
-    async def drop(self, *, attempts_before: datetime, parked_before: datetime) -> Sequence[str]:
-        """Drop those whose attempts are all too old, and those whose parked readings all expired. Raises StoreError."""
+    async def drop(
+        self, *, attempts_before: datetime, parked_before: datetime, events_before: datetime
+    ) -> Sequence[str]:
+        """Drop those whose attempts are all too old, and those whose parked readings all expired; of events, those that
+        are too old and were passed on. Raises StoreError.
+        """
         ...
 
 

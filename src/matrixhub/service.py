@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from matrixhub import __version__
 from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.relay import Relay
-from matrixhub.config import Settings, listen_address, policy_defaults
+from matrixhub.config import Settings, listen_address, policy_defaults, quota_defaults
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
@@ -276,6 +276,7 @@ async def _run_roles(
                 clock=SystemClock(),
                 limits=batch_limits(settings),
                 allowed_to_all=tuple(settings.deliveries.egress_allow),
+                quota=quota_defaults(settings),
             )
         app = make_app(checks, metrics, ingest, rest, observe)
         stages.append(("http", partial(_serve_http, http, app, http_done)))
@@ -440,6 +441,7 @@ async def _add_bookkeeping(
         pending_s=settings.streams.retention_pending_s,
         attempts_s=settings.deliveries.attempts_retention_s,
         parked_s=settings.deliveries.parked_retention_s,
+        events_s=settings.events.log_retention_s,
     )
     for source, bus in buses.items():
         audits = PostgresDuty(database.dsn, AUDIT_DUTIES[source])

@@ -278,7 +278,10 @@ async def test_health_and_metrics_tell_what_happened(hub: Hub, session: Session)
     async with session.get(f"{hub.url}/health/live") as answer:
         assert answer.status == 200
     async with session.get(f"{hub.url}/health/ready") as answer:
-        assert (answer.status, set((await answer.json())["checks"])) == (200, {"postgres", "nats", "deliveries"})
+        assert (answer.status, set((await answer.json())["checks"])) == (
+            200,
+            {"postgres", "nats", "deliveries", "relay"},
+        )
     async with session.get(f"{hub.url}/metrics") as answer:
         assert answer.status == 200
         text = await answer.text()

@@ -7,8 +7,9 @@ import json
 import re
 from pathlib import Path
 
-from tests.acceptance.hub import Customer, Hub
+from tests.acceptance.hub import Customer, Hub, wait_for
 
+from matrixhub.model.routing import check_pattern
 from matrixhub.sources.client import HubClient
 
 ROOT = Path(__file__).parents[2]
@@ -42,3 +43,18 @@ async def test_the_five_minutes_of_the_readme_work_as_they_stand() -> None:
             last = json.loads(customer.taken[-1].items[-1])
             assert (last["DEVID"], last["v"]) == (reading["DEVID"], reading["v"])
             assert customer.receiver.ledger.summary().out_of_order == 0
+            await check_events(hub, customer)
+
+
+async def check_events(hub: Hub, customer: Customer) -> None:
+    """The commands about events, for the same endpoint."""
+    check_pattern(shown(r"--events --pattern\s'(\S+)'"))
+    create = shown(r"matrixhub (application create .*?) +#").split()
+    publish = shown(r"matrixhub (events publish .*?) +#").split()
+    await hub.subscribe(customer, "--events", property_id=create[create.index("--property") + 1])
+    await asyncio.to_thread(hub.ask, *create)
+    made = await asyncio.to_thread(hub.ask, *publish)
+    tail = shown(r"matrixhub (events tail '\S+')").replace("'", "").split()
+    seen = await asyncio.to_thread(hub.run, *tail, "--json", "--from", "beginning", "--count", "1")
+    assert json.loads(seen.out)["RoutingKey"] == made["RoutingKey"]
+    await wait_for(lambda: customer.receiver.events.summary().by_event.get("LAMP_FAILED") == 1, "the event")

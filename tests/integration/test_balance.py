@@ -65,7 +65,9 @@ WORKER = WorkerId("wrk_1")
 TABLES = "organisations, subscriptions, subscription_progress, workers, attempts, parked, replays"
 BUILDINGS, TYPES, ZONES = ("b1", "b2", "b3"), ("X#A", "X#B"), ("z1", "z2")
 DAY_S = 86_400.0
-SETTINGS = RetentionSettings(stream_s=8 * DAY_S, pending_s=90 * DAY_S, attempts_s=14 * DAY_S, parked_s=90 * DAY_S)
+SETTINGS = RetentionSettings(
+    stream_s=8 * DAY_S, pending_s=90 * DAY_S, attempts_s=14 * DAY_S, parked_s=90 * DAY_S, events_s=180 * DAY_S
+)
 FILTERS = (
     Filter(),
     Filter(buildings=frozenset({BuildingId("b1")})),

@@ -73,7 +73,9 @@ AUTHORITY, CLIENTS = LocalAuthority(), LocalAuthority()
 CODEC = Codec(sealer=Sealer("0f" * 32), policy=Policy(retry_schedule_s=(0.0, 0.1)))
 TABLES = "organisations, subscriptions, subscription_progress, workers, attempts, parked, replays"
 DAY_S = 86_400.0
-KEPT = RetentionSettings(stream_s=8 * DAY_S, pending_s=90 * DAY_S, attempts_s=14 * DAY_S, parked_s=90 * DAY_S)
+KEPT = RetentionSettings(
+    stream_s=8 * DAY_S, pending_s=90 * DAY_S, attempts_s=14 * DAY_S, parked_s=90 * DAY_S, events_s=180 * DAY_S
+)
 B1 = BuildingId("b1")
 SEEDS = itertools.count(1)
 

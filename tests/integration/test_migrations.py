@@ -91,6 +91,37 @@ async def test_a_migration_that_was_cut_off_leaves_nothing_behind(fresh: str, mo
         assert await migrate(database, ignore) == [name for name, _ in migration_files()]
 
 
+async def test_places_of_before_get_names_of_their_own(fresh: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [(name, text) for name, text in migration_files() if name < "0011"]
+    async with open_database(fresh, connections_max=2) as database:
+        with monkeypatch.context() as patched:
+            patched.setattr("matrixhub.store.pool.migration_files", lambda: before)
+            await migrate(database, ignore)
+        async with database.connection() as connection:
+            await connection.execute(
+                """
+                insert into organisations values ('o', 'O');
+                insert into properties values ('p', 'o', 'P');
+                insert into buildings values ('b1', 'p', 'Tower', 'UTC'), ('b2', 'p', 'Tower', 'UTC');
+                insert into levels values ('l1', 'b1', 'L1'), ('l2', 'b1', 'L1'), ('l3', 'b2', 'L1');
+                insert into zones values ('z1', 'b1', 'l1', 'Lobby'), ('z2', 'b1', 'l1', 'Lobby'),
+                  ('z3', 'b1', 'l2', 'Lobby');
+                """
+            )
+        await migrate(database, ignore)
+        async with database.connection() as connection:
+            found = await connection.fetch(
+                "select id, name from buildings union select id, name from levels union select id, name from zones"
+            )
+            words = await connection.fetch("select id, level from levels")
+    assert {row["id"]: row["name"] for row in found if "(" in row["name"]} == {
+        "b2": "Tower (b2)",
+        "l2": "L1 (l2)",
+        "z2": "Lobby (z2)",
+    }
+    assert {row["id"]: row["level"] for row in words} == {"l1": "L1", "l2": "L1", "l3": "L1"}
+
+
 async def test_a_device_that_was_in_two_slots_stays_in_the_first_and_begins_its_history(
     fresh: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +155,15 @@ async def test_every_statement_is_valid_in_the_schema(fresh: str) -> None:
     async with open_database(fresh, connections_max=2) as database:
         await migrate(database, ignore)
         async with database.connection() as connection:
-            for file in ("devices.sql", "keys.sql", "notices.sql", "sites.sql", "subscriptions.sql"):
+            for file in (
+                "audits.sql",
+                "devices.sql",
+                "grids.sql",
+                "keys.sql",
+                "notices.sql",
+                "sites.sql",
+                "subscriptions.sql",
+            ):
                 for name, statement in load_statements(file).items():
                     assert await connection.prepare(statement), name
 

@@ -161,7 +161,9 @@ class EventRun(Run):
         process = Process(self.rng)
         pending_s = self.rng.choice([6, 48]) * HOUR_S
         self.retention = Retention(
-            RetentionSettings(stream_s=HOUR_S, pending_s=pending_s, attempts_s=1.0, parked_s=1.0),
+            RetentionSettings(
+                stream_s=HOUR_S, pending_s=pending_s, attempts_s=1.0, parked_s=1.0, events_s=180 * 86_400
+            ),
             self.hub.bus,
             self.books,
             None,

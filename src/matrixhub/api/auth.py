@@ -12,16 +12,20 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter, SkipValidation
 
 from matrixhub.model.errors import Forbidden, InvalidValue, Unauthorised
-from matrixhub.model.ids import PropertyId
+from matrixhub.model.ids import ApplicationId, PropertyId
 from matrixhub.store import Database
 from matrixhub.store.keys import KEY_PREFIX, find_key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Who holds a key that may manage; `property_id` None is the hub's own key, which is for all properties."""
+    """Who holds a key that may manage; `property_id` None is the hub's own key, which is for all properties.
+
+    `application_id` is that of a key which publishes the events of an application, and does nothing else.
+    """
 
     property_id: PropertyId | None
+    application_id: ApplicationId | None = None
 
     def property_for(self, asked: str | None) -> PropertyId:
         """The property the request is about. Raises: Forbidden if it is another one's, InvalidValue if none is named.
@@ -55,8 +59,11 @@ PropertyQuery = Annotated[
 ]
 
 
-async def authenticate(database: Database, authorization: str) -> Caller:
-    """Raises: Unauthorised without a valid key, Forbidden with one that may not manage, StoreError."""
+async def authenticate(database: Database, authorization: str, *, publishes: bool = False) -> Caller:
+    """Who asks; with `publishes`, the key of an application does, too.
+
+    Raises: Unauthorised without a valid key, Forbidden with one that may not do this, StoreError.
+    """
     scheme, _, token = authorization.partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token.startswith(KEY_PREFIX):
@@ -64,11 +71,14 @@ async def authenticate(database: Database, authorization: str) -> Caller:
     key = await find_key(database, token)
     if key is None:
         raise Unauthorised
-    if not key.manages:
+    if key.application_id is not None:
+        if not publishes:
+            raise Forbidden(f"the key publishes events of {key.application_id}, and does nothing else")
+    elif not key.manages:
         raise Forbidden(
             "the key may send readings but not manage subscriptions; make one: matrixhub key create --manage"
         )
-    return Caller(property_id=key.property_id)
+    return Caller(property_id=key.property_id, application_id=key.application_id)
 
 
 async def require_manager(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -77,7 +87,8 @@ async def require_manager(connection: ASGIConnection[Any, Any, Any, Any], handle
     A misspelt filter would otherwise mean everything.
     """
     hub = connection.app.state.hub
-    caller = await authenticate(hub.database, connection.headers.get("authorization", ""))
+    publishes = bool(handler.opt.get("publishes"))
+    caller = await authenticate(hub.database, connection.headers.get("authorization", ""), publishes=publishes)
     connection.scope["caller"] = caller  # type: ignore[typeddict-unknown-key]
     known = {"property", *handler.parsed_fn_signature.parameters}
     unknown = [name for name in connection.query_params if name not in known]

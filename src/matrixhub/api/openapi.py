@@ -26,7 +26,8 @@ from matrixhub.observe import Metrics, ignore
 Json = dict[str, Any]
 
 DESCRIPTION = """\
-Readings in, and their delivery to customers: subscriptions, attempts, parked readings, replays and the balance.
+Readings in, and their delivery to customers: subscriptions, attempts, parked readings, replays and the balance; events
+of the platform and of applications.
 
 Every error is a problem document (RFC 9457) with a stable `code`. Lists are paged: `next` is the `cursor` of the next
 page. A secret goes in and never comes out."""
@@ -43,6 +44,7 @@ PROBLEMS: Mapping[int, str] = {
     413: "The body is too large.",
     415: "The body is not of a type that is taken.",
     422: "A value is not allowed; `errors` names the fields.",
+    429: "The quota is used up; `Retry-After` says for how long.",
     500: "A defect of the hub.",
     503: "The hub cannot reach its engines now; try again.",
 }
@@ -101,7 +103,10 @@ def openapi_document() -> Json:
                 "key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A key made by `matrixhub key create`, mhk_…; with `--manage` for all but readings.",
+                    "description": (
+                        "A key made by `matrixhub key create`, mhk_…; with `--manage` for all but readings, with "
+                        "`--application` for publishing events only."
+                    ),
                 }
             },
         },
@@ -197,6 +202,8 @@ def _problems(path: str, found: Json, handler: HTTPRouteHandler) -> list[int]:
         statuses.append(412)
     if "replay" in path:
         statuses += [409, 410]
+    if found["operationId"] == "publishEvents":
+        statuses.append(429)
     if "Idempotency-Key" in names or "signing-keys" in path:
         statuses += [409, 412]
     if path.endswith("/body"):
@@ -208,7 +215,7 @@ def _problem_response(status: int) -> Json:
     headers: Json = dict(_REQUEST_ID)
     if status == 401:
         headers["WWW-Authenticate"] = {"required": True, "schema": {"type": "string"}}
-    if status == 503:
+    if status in (429, 503):
         headers["Retry-After"] = {"description": "Seconds.", "schema": {"type": "string"}}
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": PROBLEMS[status], "headers": headers, "content": {PROBLEM_TYPE: {"schema": schema}}}

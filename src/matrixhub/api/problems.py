@@ -5,6 +5,7 @@ What is the client's to mend is said in full; what is ours is said in general, a
 
 from __future__ import annotations
 
+import math
 import re
 import traceback
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from matrixhub.model.errors import (
     MalformedBody,
     MatrixHubError,
     NotFound,
+    RateExceeded,
     RequestError,
     Unauthorised,
     WrongMethod,
@@ -79,7 +81,8 @@ def problem_headers(error: MatrixHubError, allow: str = "") -> dict[str, str]:
     if isinstance(error, WrongMethod) and allow:
         headers["Allow"] = allow
     if error.retry_helps:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        wait_s = error.retry_after_s if isinstance(error, RateExceeded) else RETRY_AFTER_S
+        headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
     return headers
 
 

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from matrixhub import __version__
+from matrixhub.cli.applications import application
 from matrixhub.cli.attempts import attempts
 from matrixhub.cli.balance import balance
 from matrixhub.cli.demo import demo
 from matrixhub.cli.devices import devices
 from matrixhub.cli.doctor import doctor
 from matrixhub.cli.egress import egress
+from matrixhub.cli.events import events
 from matrixhub.cli.hub import run, up
 from matrixhub.cli.keys import keys
 from matrixhub.cli.local import config_file, fail
@@ -60,6 +62,7 @@ def root(
     Tell it about your building:          matrixhub site apply site.yaml
     Receive its readings over HTTPS:      matrixhub receive     (prints the next command)
     Try it with a simulated building:     matrixhub simulate
+    See what happens in it:               matrixhub events tail
     """
     config_file.set(config)
 
@@ -72,6 +75,8 @@ app.add_typer(subscription, name="subscription")
 app.add_typer(attempts, name="attempts")
 app.add_typer(parked, name="parked")
 app.add_typer(egress, name="egress")
+app.add_typer(events, name="events")
+app.add_typer(application, name="application")
 
 
 def main() -> None:

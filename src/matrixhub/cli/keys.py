@@ -1,4 +1,4 @@
-"""`matrixhub key`: keys that devices and gateways send readings with, and that manage subscriptions over REST."""
+"""`matrixhub key`: keys that send readings, that manage over REST, and that publish the events of applications."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from matrixhub.cli.local import DataOption, JsonOption, open_operator, print_json
 from matrixhub.cli.local import run as run_command
-from matrixhub.model.ids import KeyId, PropertyId
+from matrixhub.model.ids import ApplicationId, KeyId, PropertyId
 from matrixhub.model.secret import Secret
 from matrixhub.store.keys import IngestKey, create_key, list_keys, revoke_key
 
@@ -25,6 +25,9 @@ def create(
     property_id: PropertyOption,
     name: Annotated[str, typer.Option(help="What the key is for, for people.")] = "",
     manage: Annotated[bool, typer.Option("--manage", help="It may also manage the property's subscriptions.")] = False,
+    application: Annotated[
+        str, typer.Option(metavar="ID", help="It publishes the events of this application, and does nothing else.")
+    ] = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -32,15 +35,30 @@ def create(
 
     Send readings with it:  Authorization: Bearer mhk_…
     With --manage it is good for the REST face besides: /hub/v1/subscriptions and what belongs to them.
+    With --application it is good for POST /hub/v1/events only; see: matrixhub application --help
     """
 
     async def work() -> tuple[KeyId, Secret]:
         async with open_operator(data) as operator:
-            return await create_key(operator.database, PropertyId(property_id), name, manages=manage)
+            return await create_key(
+                operator.database,
+                PropertyId(property_id),
+                name,
+                manages=manage,
+                application_id=ApplicationId(application) if application else None,
+            )
 
     key_id, token = run_command(work)
     if as_json:
-        print_json({"id": key_id, "property": property_id, "manages": manage, "key": token.reveal()})
+        print_json(
+            {
+                "id": key_id,
+                "property": property_id,
+                "manages": manage,
+                "application": application or None,
+                "key": token.reveal(),
+            }
+        )
     else:
         typer.echo(f"{key_id}  {token.reveal()}")
 
@@ -61,6 +79,7 @@ def list_(property_id: PropertyOption, data: DataOption = None, as_json: JsonOpt
                     "id": key.id,
                     "name": key.name,
                     "manages": key.manages,
+                    "application": key.application_id,
                     "created_at": key.created_at.isoformat(),
                     "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
                 }
@@ -68,12 +87,13 @@ def list_(property_id: PropertyOption, data: DataOption = None, as_json: JsonOpt
             ]
         )
         return
-    table = Table("key", "name", "manages", "created", "revoked", box=None, pad_edge=False)
+    table = Table("key", "name", "manages", "application", "created", "revoked", box=None, pad_edge=False)
     for key in found:
         table.add_row(
             key.id,
             key.name,
             "yes" if key.manages else "",
+            key.application_id or "",
             f"{key.created_at:%Y-%m-%d %H:%M}",
             f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "",
         )

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from matrixhub.deliveries.desk import PlannedReplay
+from matrixhub.model.application import Application
 from matrixhub.model.delivery import ParkedItem
 from matrixhub.model.health import health_of
 from matrixhub.model.subscription import Position, public_view
@@ -92,6 +93,22 @@ def replay_document(replay: ReplayRecord) -> dict[str, Any]:
         "begun_at": _instant(replay.begun_at),
         "end": _position(replay.ended_by),
         "readings": replay.items,
+    }
+
+
+def application_document(application: Application) -> dict[str, Any]:
+    """An application that may publish events."""
+    quota = application.quota
+    return {
+        "id": application.id,
+        "property": application.property_id,
+        "name": application.name,
+        "per_minute": quota.per_minute,
+        "burst": quota.burst,
+        "per_day": quota.per_day,
+        "created_at": application.created_at.isoformat(),
+        "revoked_at": _instant(application.revoked_at),
+        "version": application.version,
     }
 
 

@@ -37,6 +37,7 @@ class RetentionSettings:
     pending_s: float
     attempts_s: float
     parked_s: float
+    events_s: float
 
 
 def stream_floor(young_seq: int, pending_seq: int, waited_for: Iterable[int]) -> int:
@@ -147,7 +148,12 @@ class Retention:
         for subscription, items in (await self._books.expire_parked(parked_before)).items():
             self._observe(ReadingsExpired(subscription=subscription, items=items, where="parked"))
         attempts_before = now - timedelta(seconds=self._settings.attempts_s)
-        self._tell(made, await self._partitions.drop(attempts_before=attempts_before, parked_before=parked_before))
+        dropped = await self._partitions.drop(
+            attempts_before=attempts_before,
+            parked_before=parked_before,
+            events_before=now - timedelta(seconds=self._settings.events_s),
+        )
+        self._tell(made, dropped)
 
     async def keep_stream(self) -> None:
         """Remove from the stream what is too old. Raises BusError, StoreError."""

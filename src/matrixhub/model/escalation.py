@@ -180,7 +180,7 @@ def parse_targets(targets: object) -> dict[PriorityCode, Target]:
 
 def parse_steps(document: Mapping[str, Any]) -> dict[EscalationType, tuple[Step, ...]]:
     """The levels of each type that is there, also inside `EscalationSettings`. Raises: WrongParameters."""
-    inside = document.get("EscalationSettings") or {}
+    inside = document.get("EscalationSettings", {})
     if not isinstance(inside, Mapping):
         raise WrongParameters("EscalationSettings is an object")
     settings = {**inside, **document}

@@ -22,6 +22,7 @@ SeatId = NewType("SeatId", str)
 ShiftId = NewType("ShiftId", str)
 TaskId = NewType("TaskId", str)
 AuditId = NewType("AuditId", str)
+ApplicationId = NewType("ApplicationId", str)
 
 _NAMESPACE = uuid.UUID("8b0d5a3e-0c53-5c1d-9a94-1f6f0d6c2c11")
 _PRINTABLE = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?")
@@ -47,15 +48,6 @@ def stable_hex_id(*parts: str) -> str:
 def stable_uuid(*parts: str) -> str:
     """The same UUID with dashes for the same parts, every time."""
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
-
-
-def new_task_id(now_ms: int) -> TaskId:
-    """A fresh id of an incident or task: 13 digits of epoch milliseconds and 6 drawn ones.
-
-    >>> new_task_id(1710029109417)[:13], len(new_task_id(1710029109417))
-    ('1710029109417', 19)
-    """
-    return TaskId(f"{now_ms:013d}{secrets.randbelow(1_000_000):06d}")
 
 
 def new_id(prefix: str) -> str:

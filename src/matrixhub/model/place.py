@@ -35,7 +35,6 @@ PAGE = 500
 CATEGORIES_MAX = 10
 """Most zone categories one query may ask for (published)."""
 
-
 PlaceKind = Literal["property", "building", "zone"]
 
 STATUSES: Mapping[PlaceKind, tuple[str, ...]] = {

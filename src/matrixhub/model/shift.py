@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from matrixhub.model.coordinates import Coordinates
+from matrixhub.model.address import Coordinates
 from matrixhub.model.devices import Json
 from matrixhub.model.errors import WrongState
 from matrixhub.model.event import Event, platform_event

@@ -1,6 +1,6 @@
 """Timesheets: what a seat says it worked in a shift, and whether that is agreed to.
 
-Source: docs/contract/workforce.md §4.3
+Source: docs/contract/workforce.md §4.2
 """
 
 from __future__ import annotations

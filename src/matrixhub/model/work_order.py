@@ -165,8 +165,6 @@ class IncidentDraft:
     assignee: Assignee | None = None
     source_slots: tuple[SlotId, ...] = ()
     attachments: tuple[str, ...] = ()
-    zone_name: str = ""
-    zone_category: str = ""
 
     @property
     def from_sensor(self) -> bool:

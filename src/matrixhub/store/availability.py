@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -66,11 +66,27 @@ async def seats_available(
 
     Raises: NotFound if the property has no such building
     """
-    time_zone = await connection.fetchval(_SQL["time_zone"], property_id, building_id)
-    if time_zone is None:
+    return sorted(await zones_available(connection, property_id, building_id, [zone_id], at))
+
+
+async def zones_available(
+    connection: Any, property_id: PropertyId, building_id: BuildingId, zone_ids: Collection[ZoneId], at: datetime
+) -> Mapping[SeatId, frozenset[ZoneId]]:
+    """The seats of `seats_available` for some of the zones, each with those it is for; none are all of them.
+
+    Raises: NotFound if the property has no such building
+    """
+    time_zone = await _time_zone(connection, property_id, building_id)
+    rows = await connection.fetch(_SQL["of_zones"], property_id, list(zone_ids))
+    zones = {SeatId(row["seat_id"]): frozenset(map(ZoneId, row["zones"])) for row in rows}
+    return {seat: zones[seat] for seat in available_seats([_availability(row) for row in rows], at, time_zone)}
+
+
+async def _time_zone(connection: Any, property_id: PropertyId, building_id: BuildingId) -> ZoneInfo:
+    found = await connection.fetchval(_SQL["time_zone"], property_id, building_id)
+    if found is None:
         raise NotFound(f"property {property_id} has no building {building_id}")
-    rows = await connection.fetch(_SQL["of_zone"], property_id, zone_id)
-    return available_seats([_availability(row) for row in rows], at, ZoneInfo(time_zone))
+    return ZoneInfo(found)
 
 
 def _availability(row: Any) -> Availability:

@@ -13,10 +13,13 @@ where a.property_id = $1 and s.active and ($2::text is null or a.seat_id = $2)
   and ($3::smallint is null or a.day_of_week = $3)
 order by a.seat_id, a.day_of_week;
 
--- name: of_zone
-select a.seat_id, a.day_of_week, a.slots from availabilities a join seats s on s.id = a.seat_id
-where a.property_id = $1 and s.active
-  and (not s.confined or exists (select from seat_zones z where z.seat_id = s.id and z.zone_id = $2));
+-- When seats are available that work in one of the zones, with those they are confined to; none: they work everywhere.
+-- name: of_zones
+select a.seat_id, a.day_of_week, a.slots, z.ids as zones
+from availabilities a join seats s on s.id = a.seat_id cross join lateral (
+  select array(select w.zone_id from seat_zones w where w.seat_id = s.id and w.zone_id = any($2::text[])) as ids
+) z
+where a.property_id = $1 and s.active and (not s.confined or cardinality(z.ids) > 0);
 
 -- name: confine
 update seats set confined = $3 where property_id = $1 and id = $2;

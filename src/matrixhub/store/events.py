@@ -5,13 +5,16 @@ Source: docs/decisions/0011-events.md
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from matrixhub.model.event import LITERAL, Event, envelope, routing_words
+from matrixhub.model.errors import InvalidValue
+from matrixhub.model.event import LITERAL, Event, envelope, key_part, routing_words
+from matrixhub.model.event_log import EventPage, LoggedEvent
 from matrixhub.model.ids import PropertyId
 from matrixhub.ports import Backlog, OutboxEvent, RelayProgress
 from matrixhub.store.pool import Database
@@ -19,6 +22,8 @@ from matrixhub.store.sql import load_statements
 
 EVENT_CHANNEL = "matrixhub_events"
 """Notified with every commit that made events, so that the relay looks."""
+
+FIRST_AT, LAST_AT = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 _SQL = load_statements("events.sql")
 
@@ -46,6 +51,70 @@ async def record_events(connection: Any, events: Sequence[Event]) -> None:
         [datetime.fromtimestamp(event.happened_at, UTC) for event in events],
         [msgspec.json.encode(envelope(event)).decode() for event in events],
     )
+
+
+async def list_events(
+    connection: Any,
+    property_id: PropertyId,
+    *,
+    principal: str = "",
+    module: str = "",
+    start_at: datetime | None = None,
+    end_at: datetime | None = None,
+    after: str = "",
+    limit: int,
+) -> EventPage:
+    """Events of the property that happened in a time, oldest first, from `start_at` up to but without `end_at`.
+
+    `principal` is a building or the property, '' all of them; `after` is the `last_key` of the page before.
+    Raises: InvalidValue if it is none, StoreError.
+    """
+    behind_at, behind = _read_key(after)
+    rows = await connection.fetch(
+        _SQL["log_of" if principal and module else "log"],
+        property_id,
+        key_part(principal) if principal else "",
+        module,
+        start_at or FIRST_AT,
+        end_at or LAST_AT,
+        behind_at,
+        behind,
+        limit + 1,
+    )
+    events = [_logged(row) for row in rows[:limit]]
+    return EventPage(events=events, last_key=_make_key(events[-1]) if len(rows) > limit else "")
+
+
+async def latest_events(
+    connection: Any, property_id: PropertyId, *, principal: str = "", module: str = "", count: int
+) -> Sequence[LoggedEvent]:
+    """The last events of the property, newest first. Raises StoreError."""
+    statement = _SQL["latest_of" if principal and module else "latest"]
+    word = key_part(principal) if principal else ""
+    return [_logged(row) for row in await connection.fetch(statement, property_id, word, module, count)]
+
+
+def _logged(row: Any) -> LoggedEvent:
+    return LoggedEvent(number=row["number"], happened_at=row["happened_at"], envelope=msgspec.json.decode(row["line"]))
+
+
+def _make_key(event: LoggedEvent) -> str:
+    packed = f"{int(event.happened_at.timestamp())}.{event.number}"
+    return base64.urlsafe_b64encode(packed.encode()).decode().rstrip("=")
+
+
+def _read_key(key: str) -> tuple[datetime, int]:
+    """The place behind the last event of a page; before all where there is none. Raises InvalidValue."""
+    if not key:
+        return FIRST_AT, 0
+    try:
+        packed = base64.b64decode(key + "=" * (-len(key) % 4), altchars=b"-_", validate=True).decode("ascii")
+        seconds, number = packed.split(".")
+        if seconds.isdigit() and number.isdigit() and int(number) < 1 << 63:
+            return datetime.fromtimestamp(int(seconds), UTC), int(number)
+    except (ValueError, OverflowError):
+        pass  # told below, like a key that says something else
+    raise InvalidValue("the cursor is none of the event log", fields=[("cursor", "not a cursor of this list")])
 
 
 class PostgresOutbox:

@@ -39,5 +39,28 @@ update relay_progress set number = $1, at = $2, seq = $3 from at_leisure where s
 select h.number - $1 as events, (select min(e.at) from events e where e.at >= $2 and e.number > $1) as oldest_at
 from event_head h;
 
+-- What the wire asks for: both of principal and module, for which there is an index.
+-- name: log_of
+select number, happened_at, line from events
+where property_id = $1 and principal = $2 and module = $3
+  and happened_at >= $4 and happened_at < $5 and (happened_at, number) > ($6, $7)
+order by happened_at, number limit $8;
+
+-- name: log
+select number, happened_at, line from events
+where property_id = $1 and ($2 = '' or principal = $2) and ($3 = '' or module = $3)
+  and happened_at >= $4 and happened_at < $5 and (happened_at, number) > ($6, $7)
+order by happened_at, number limit $8;
+
+-- name: latest_of
+select number, happened_at, line from events
+where property_id = $1 and principal = $2 and module = $3
+order by happened_at desc, number desc limit $4;
+
+-- name: latest
+select number, happened_at, line from events
+where property_id = $1 and ($2 = '' or principal = $2) and ($3 = '' or module = $3)
+order by happened_at desc, number desc limit $4;
+
 -- name: count
 select count(*) from events where property_id = $1;

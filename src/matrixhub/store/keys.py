@@ -1,4 +1,4 @@
-"""Keys that may send readings, and some that may manage subscriptions too; only their SHA-256 is kept."""
+"""Keys that may send readings, some that may manage too, and those of applications; only their SHA-256 is kept."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from matrixhub.model.errors import NotFound
-from matrixhub.model.ids import KeyId, PropertyId, new_id
+from matrixhub.model.errors import Forbidden, InvalidValue, NotFound
+from matrixhub.model.ids import ApplicationId, KeyId, PropertyId, new_id
 from matrixhub.model.secret import Secret
+from matrixhub.store.applications import lock_application
 from matrixhub.store.pool import Database
 from matrixhub.store.sites import SITE_CHANNEL, require_property
 from matrixhub.store.sql import load_statements
@@ -28,16 +29,21 @@ class IngestKey:
     property_id: PropertyId
     name: str
     manages: bool
+    application_id: ApplicationId | None
     created_at: datetime
     revoked_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyRights:
-    """What the holder of a key may do; `property_id` None is for every property."""
+    """What the holder of a key may do; `property_id` None is for every property.
+
+    A key of an application publishes its events, and does nothing else.
+    """
 
     property_id: PropertyId | None
     manages: bool
+    application_id: ApplicationId | None = None
 
 
 def digest(token: str) -> bytes:
@@ -46,16 +52,28 @@ def digest(token: str) -> bytes:
 
 
 async def create_key(
-    database: Database, property_id: PropertyId, name: str, *, manages: bool = False
+    database: Database,
+    property_id: PropertyId,
+    name: str,
+    *,
+    manages: bool = False,
+    application_id: ApplicationId | None = None,
 ) -> tuple[KeyId, Secret]:
-    """A new key for the property; the secret is given out here and never again.
+    """A new key for the property, or for an application of it; the secret is given out here and never again.
 
-    Raises: NotFound if there is no such property, StoreError.
+    Raises: NotFound if there is no such property or application, Forbidden if the application was revoked, InvalidValue
+    for a key of an application that is to manage, StoreError.
     """
+    if manages and application_id is not None:
+        raise InvalidValue("a key of an application publishes its events, and may not manage")
     await require_property(database, property_id)
     key_id, token = KeyId(new_id("key")), KEY_PREFIX + secrets.token_urlsafe(32)
     async with database.transaction() as connection:
-        await connection.execute(_SQL["create_key"], key_id, property_id, name, digest(token), manages)
+        if application_id is not None:
+            application = await lock_application(connection, property_id, application_id)
+            if application.revoked_at is not None:
+                raise Forbidden(f"the application {application_id} was revoked")
+        await connection.execute(_SQL["create_key"], key_id, property_id, name, digest(token), manages, application_id)
         await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)
     return key_id, Secret(token)
 

@@ -1,7 +1,7 @@
--- Keys that may send readings.
+-- Keys that may send readings, manage, or publish the events of an application.
 
 -- name: create_key
-insert into ingest_keys (id, property_id, name, digest, manages) values ($1, $2, $3, $4, $5);
+insert into ingest_keys (id, property_id, name, digest, manages, application_id) values ($1, $2, $3, $4, $5, $6);
 
 -- name: keep_local_key
 insert into ingest_keys (id, property_id, name, digest) values ('key_local', null, 'local', $1)
@@ -9,15 +9,16 @@ on conflict (id) do update set digest = excluded.digest, revoked_at = null
 where ingest_keys.digest <> excluded.digest or ingest_keys.revoked_at is not null;
 
 -- name: list_keys
-select id, property_id, name, manages, created_at, revoked_at from ingest_keys
+select id, property_id, name, manages, application_id, created_at, revoked_at from ingest_keys
 where property_id = $1 order by created_at, id;
 
 -- name: revoke_key
 update ingest_keys set revoked_at = now() where property_id = $1 and id = $2 and revoked_at is null returning id;
 
 -- name: find_key
-select property_id, manages or property_id is null as manages
+select property_id, manages or property_id is null as manages, application_id
 from ingest_keys where digest = $1 and revoked_at is null;
 
+-- Those that may send readings: all but the keys of applications.
 -- name: valid_keys
-select digest, property_id from ingest_keys where revoked_at is null;
+select digest, property_id from ingest_keys where revoked_at is null and application_id is null;

@@ -34,7 +34,8 @@ class Table:
 
 ATTEMPTS = Table(name="attempts", column="at", days=1)
 PARKED = Table(name="parked", column="parked_at", days=7)
-TABLES = (ATTEMPTS, PARKED)
+EVENTS = Table(name="events", column="at", days=7)
+TABLES = (ATTEMPTS, PARKED, EVENTS)
 
 
 def partition_start(table: Table, instant: datetime) -> datetime:
@@ -85,12 +86,15 @@ class PostgresPartitions:
                 start += timedelta(days=table.days)
         return made
 
-    async def drop(self, *, attempts_before: datetime, parked_before: datetime) -> Sequence[str]:
+    async def drop(
+        self, *, attempts_before: datetime, parked_before: datetime, events_before: datetime
+    ) -> Sequence[str]:
         """Drop those that are over. See `Partitions.drop`."""
         async with self._database.connection() as connection:
             await connection.execute(_SQL["delete_attempts"], attempts_before)
+            await connection.execute(_SQL["delete_events"], events_before)
         dropped: list[str] = []
-        for table, before in ((ATTEMPTS, attempts_before), (PARKED, parked_before)):
+        for table, before in ((ATTEMPTS, attempts_before), (PARKED, parked_before), (EVENTS, events_before)):
             over = [name for name in await self._names(table) if is_over(table, name, before)]
             dropped += [name for name in over if await self._drop(table, name)]
         return dropped
@@ -121,8 +125,12 @@ class PostgresPartitions:
             await connection.execute(f"lock table {table.name} in access exclusive mode")
             if await connection.fetchval("select to_regclass($1)", name) is None:
                 return False
-            # Each parked reading counts, so it must have expired before.
+            # Each parked reading counts, so it must have expired before; each event must have been passed on.
             if table is PARKED and await connection.fetchval(f"select exists (select from {name})"):
+                return False
+            if table is EVENTS and await connection.fetchval(
+                f"select exists (select from {name} where number > (select number from relay_progress))"
+            ):
                 return False
             await connection.execute(f"drop table {name}")
         return True

@@ -1,4 +1,4 @@
--- Partitions of attempts and parked readings, by time in UTC.
+-- Partitions of attempts, parked readings and events, by time in UTC.
 
 -- name: lock
 select pg_advisory_xact_lock($1);
@@ -9,3 +9,7 @@ where i.inhparent = $1::text::regclass order by 1;
 
 -- name: delete_attempts
 delete from attempts_default where at < $1;
+
+-- What the relay has not passed on stays, however old.
+-- name: delete_events
+delete from events_default where at < $1 and number <= (select number from relay_progress);

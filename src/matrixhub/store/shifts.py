@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from matrixhub.model.coordinates import Coordinates
+from matrixhub.model.address import Coordinates, read_address
 from matrixhub.model.errors import NotFound, QueryTooLong
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, ZoneId
 from matrixhub.model.shift import OCCUPYING, Break, Cost, Shift, ShiftStatus
@@ -106,10 +106,10 @@ async def lock_shifts(connection: Any, property_id: PropertyId, shift_ids: Colle
 
 
 async def lock_drafts(
-    connection: Any, property_id: PropertyId, building_id: BuildingId, start: datetime, end: datetime
+    connection: Any, property_id: PropertyId, building_id: BuildingId, start: datetime, end: datetime, *, limit: int
 ) -> Sequence[Shift]:
-    """The unpublished shifts of a building that begin in a range, locked, in id order."""
-    rows = await connection.fetch(_SQL["lock_drafts"], property_id, building_id, start, end)
+    """At most so many of the unpublished shifts of a building that begin in a range, locked, in id order."""
+    rows = await connection.fetch(_SQL["lock_drafts"], property_id, building_id, start, end, limit)
     return [_shift(row) for row in rows]
 
 
@@ -225,10 +225,7 @@ async def zone_names(
 
 async def building_place(connection: Any, property_id: PropertyId, building_id: BuildingId) -> Coordinates | None:
     """Where a building is, or None where its address does not say."""
-    place = await connection.fetchval(_SQL["building_place"], property_id, building_id)
-    if not place:
-        return None
-    return Coordinates(latitude=float(place["Latitude"]), longitude=float(place["Longitude"]))
+    return read_address(await connection.fetchval(_SQL["building_address"], property_id, building_id) or {}).coordinates
 
 
 def _found(row: Any, property_id: PropertyId, shift_id: ShiftId) -> Shift:

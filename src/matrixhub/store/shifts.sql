@@ -27,7 +27,7 @@ select * from shifts where property_id = $1 and id = any($2::text[]) order by id
 -- name: lock_drafts
 select * from shifts
 where property_id = $1 and building_id = $2 and status = 'UNPUBLISHED' and starts_at >= $3 and starts_at < $4
-order by id for update;
+order by id limit $5 for update;
 
 -- name: overlapping
 select id from shifts s join unnest($3::timestamptz[], $4::timestamptz[]) as wanted (starts_at, ends_at)
@@ -76,7 +76,6 @@ where property_id = $1 and active and id <> $2 and not exists (
 select z.id, z.name from zones z join buildings b on b.id = z.building_id
 where b.property_id = $1 and b.id = $2 and z.id = any($3::text[]);
 
--- Where a building is, if it says: the column and the keys of its address are those of Grids.
--- name: building_place
-select coalesce(to_jsonb(b) -> 'coordinates', to_jsonb(b) -> 'address' -> 'Coordinates') as place
-from buildings b where b.property_id = $1 and b.id = $2;
+-- name: building_address
+select case when b.is_property_address then p.address else b.address end
+from buildings b join properties p on p.id = b.property_id where b.property_id = $1 and b.id = $2;

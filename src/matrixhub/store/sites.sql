@@ -44,8 +44,9 @@ where b.property_id = $1 order by l.id;
 select z.id, z.building_id, z.level_id, z.name, z.category, z.status from zones z join buildings b on b.id = z.building_id
 where b.property_id = $1 order by z.id;
 
+-- Not now(), which is when the transaction began: it may have waited for others since.
 -- name: now
-select now();
+select clock_timestamp();
 
 -- Two places may swap their names, so those are looked at once all are saved.
 -- name: defer_names

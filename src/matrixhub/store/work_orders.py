@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -148,7 +148,18 @@ async def record_history(
 ) -> None:
     """Add to the timelines."""
     if entries:
-        rows = [{"work_order_id": task_id, "property_id": property_id, **asdict(entry)} for task_id, entry in entries]
+        rows = [
+            {
+                "work_order_id": task_id,
+                "property_id": property_id,
+                "at": entry.at,
+                "actor": entry.actor,
+                "act": entry.act,
+                "status": entry.status,
+                "detail": entry.detail,
+            }
+            for task_id, entry in entries
+        ]
         await connection.execute(_SQL["record_history"], msgspec.json.encode(rows).decode())
 
 

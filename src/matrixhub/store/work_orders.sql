@@ -104,10 +104,11 @@ group by type, status;
 select pg_advisory_xact_lock(hashtextextended('matrixhub assignment ' || $1, 0));
 
 -- Whose shift is running and covers one of the zones, and what the seat has on hand. A shift without zones has all.
+-- Counting ends at a thousand: from there on seats are equal and take turns.
 -- name: on_duty
 select s.seat_id, s.id as shift_id, array(select jsonb_object_keys(s.zones)) as zones,
-  (select count(*) from work_orders w where w.seat_id = s.seat_id and w.type = 'INCIDENT'
-    and w.status in ('PUBLISHED', 'STARTED', 'PAUSED')) as on_hand,
+  (select count(*) from (select from work_orders w where w.seat_id = s.seat_id and w.type = 'INCIDENT'
+    and w.status in ('PUBLISHED', 'STARTED', 'PAUSED') limit 1000) w) as on_hand,
   (select max(w.assigned_at) from work_orders w where w.seat_id = s.seat_id) as last_assigned_at
 from shifts s join seats e on e.id = s.seat_id
 where s.property_id = $1 and s.building_id = $2 and s.status = 'STARTED' and not s.on_break and e.active
@@ -117,8 +118,8 @@ order by s.seat_id, s.id;
 
 -- name: seats_on_hand
 select e.id as seat_id,
-  (select count(*) from work_orders w where w.seat_id = e.id and w.type = 'INCIDENT'
-    and w.status in ('PUBLISHED', 'STARTED', 'PAUSED')) as on_hand,
+  (select count(*) from (select from work_orders w where w.seat_id = e.id and w.type = 'INCIDENT'
+    and w.status in ('PUBLISHED', 'STARTED', 'PAUSED') limit 1000) w) as on_hand,
   (select max(w.assigned_at) from work_orders w where w.seat_id = e.id) as last_assigned_at
 from seats e where e.property_id = $1 and e.active and e.id = any($2::text[])
 order by e.id;

@@ -14,13 +14,14 @@ from tests.integration.modules.rig import FreeDuty, World
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.errors import NotFound
 from matrixhub.model.event import platform_event
-from matrixhub.modules.scheduler import Fire, Scheduler
+from matrixhub.modules.scheduler import LOOK_S, Fire, Scheduler
 from matrixhub.modules.work import Platform, Work
 from matrixhub.observe import Fact, StoreFailed, TimerFailed, TimerFired, TimerForgotten, ignore
 from matrixhub.store import Database
 from matrixhub.store.duty import PostgresDuty
 from matrixhub.store.pool import listen
 from matrixhub.store.timers import TIMER_CHANNEL
+from matrixhub.testing.fakes import FakeClock
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -270,6 +271,32 @@ async def test_the_stage_outlives_postgresql_being_away_and_fires_when_it_is_bac
     stop.set()
     await running
     assert await diary.read() == ["late a"]
+
+
+class JumpingClock(FakeClock):
+    """A clock that is set forward while nobody's waits end any sooner."""
+
+    jump_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.jump_ms
+
+
+async def test_a_clock_that_is_set_forward_is_noticed_within_seconds(world: World) -> None:
+    diary, clock, stop = Diary(world), JumpingClock(), asyncio.Event()
+    await set_timer(world, "late", "a", 3600)
+    sched = Scheduler(Platform(database=world.database, clock=clock), diary.handlers, FreeDuty(), ignore)
+    running = asyncio.create_task(sched.run(stop))
+    clock.jump_ms = 3_600_000
+
+    async def wait_and_see() -> bool:
+        await clock.advance(LOOK_S)
+        return bool(await diary.read())
+
+    await wait_until(wait_and_see)
+    stop.set()
+    await running
+    assert clock.monotonic() < 3600
 
 
 async def test_of_two_stages_one_fires_the_other_takes_over_and_both_hear_of_new_timers(world: World) -> None:

@@ -19,6 +19,7 @@ from matrixhub.config import load_settings
 from matrixhub.deliveries.destinations.https import open_https_sender
 from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.lifecycle import SystemClock
+from matrixhub.model.application import Quota
 from matrixhub.model.egress import Allowance
 from matrixhub.model.policy import BatchLimits, Policy
 from matrixhub.observe import Fact, Metrics, ignore
@@ -63,6 +64,7 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
                 clock=SystemClock(),
                 limits=BatchLimits(),
                 allowed_to_all=EGRESS_ALLOW,
+                quota=Quota(),
             )
             server, stop = HttpServer("127.0.0.1", 0, 1.0), asyncio.Event()
             serving = asyncio.create_task(server.run(make_app({}, Metrics(), None, hub, facts.append), stop))

@@ -16,11 +16,15 @@ import aiohttp
 
 from matrixhub.bus import NatsBus
 from matrixhub.bus.subjects import sensor_subject
+from matrixhub.lifecycle import SystemClock
+from matrixhub.model.application import Quota
 from matrixhub.model.delivery import Attempt, time_ordered_id
 from matrixhub.model.destination import Destination
-from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId
+from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId, SubscriptionId
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Filter, Position, Source, Subscription
+from matrixhub.modules.events import publish_events, register_application
+from matrixhub.modules.work import Platform
 from matrixhub.observe import Fact
 from matrixhub.ports import Outgoing
 from matrixhub.sources.sites import make_site
@@ -155,6 +159,16 @@ class Rig:
         assert fault is None
         return (await self.bus.bounds()).last_seq
 
+    async def application(self, property_id: PropertyId, quota: Quota | None = None) -> ApplicationId:
+        """An application of the property that has published an event."""
+        platform = Platform(database=self.database, clock=SystemClock())
+        made = await register_application(
+            platform, property_id, f"app-{next(SEEDS)}-{property_id[:8]}", name="", quota=quota or Quota()
+        )
+        item = {"Event": "TRIED", "Priority": "LOW", "Description": f"of {made.id}", "Meta": {}}
+        await publish_events(platform, property_id, made.id, [item])
+        return made.id
+
     async def attempt(self, subscription: Subscription, **fields: Any) -> Attempt:
         """A recorded attempt."""
         at = fields.pop("at", datetime.now(UTC))
@@ -211,16 +225,20 @@ class Things:
     attempt: UUID
     parked: UUID
     replay: str
+    application: ApplicationId
 
     @property
     def names(self) -> list[bytes]:
         """What must not be seen by another property."""
-        ids = (self.property_id, self.subscription, self.signing_key, self.attempt, self.parked, self.replay)
+        ids = (
+            *(self.property_id, self.subscription, self.signing_key, self.attempt, self.parked, self.replay),
+            self.application,
+        )
         return [str(one).encode() for one in ids]
 
 
 async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: str) -> Things:
-    """A subscription in the middle of the stream, with an attempt, a parked reading, a replay and a signing key."""
+    """A subscription amid the stream, with an attempt, a parked reading, a replay and a signing key; an application."""
     first = await rig.publish(property_id, 2)
     destination = Destination(url=url)
     made = await rig.subscribe(property_id, seq=first + 1, destination=destination)
@@ -229,6 +247,7 @@ async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: st
     replay = await ask_replay(rig.database, property_id, made.id, Position(seq=first))
     key = await client.post(f"/subscriptions/{made.id}/signing-keys", {})
     assert key.status == 201, key.content
+    application = await rig.application(property_id)
     return Things(
         property_id=property_id,
         subscription=made.id,
@@ -236,4 +255,5 @@ async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: st
         attempt=attempt.id,
         parked=parked,
         replay=replay.id,
+        application=application,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.integration.rest.rig import LOCAL_KEY, Client, Reply, Rig, Things, make_things
+from tests.integration.rest.rig import LOCAL_KEY, SEEDS, Client, Reply, Rig, Things, make_things
 
 from matrixhub.api.openapi import openapi_document
 from matrixhub.testing.receiver import HttpsReceiver
@@ -62,6 +62,19 @@ ROUTES: dict[str, Route] = {
     "showReplay": Route(lambda t: f"/replays/{t.replay}"),
     "withdrawReplay": Route(lambda t: f"/replays/{t.replay}"),
     "showBalance": fixed("/balance"),
+    "listEvents": fixed("/events"),
+    "publishEvents": Route(
+        lambda _: "/events",
+        lambda t: {
+            "application": t.application,
+            "events": [{"Event": "TRIED", "Priority": "LOW", "Description": "", "Meta": {}}],
+        },
+    ),
+    "listApplications": fixed("/applications"),
+    "createApplication": Route(lambda _: "/applications", lambda _: {"id": f"app-{next(SEEDS)}"}, shown=True),
+    "showApplication": Route(lambda t: f"/applications/{t.application}"),
+    "changeApplication": Route(lambda t: f"/applications/{t.application}", lambda _: {"name": "changed"}),
+    "revokeApplication": Route(lambda t: f"/applications/{t.application}"),
 }
 
 OPERATIONS = {
@@ -109,6 +122,8 @@ async def rows(rig: Rig, things: Things) -> list[Any]:
         "select * from parked where subscription_id in (select id from subscriptions where property_id = $1)",
         "select * from replays where subscription_id in (select id from subscriptions where property_id = $1)",
         "select property_id, key from idempotency_keys where property_id = $1",
+        "select * from applications where property_id = $1",
+        "select line from events where property_id = $1",
     )
     async with rig.database.connection() as connection:
         return [await connection.fetch(statement, things.property_id) for statement in statements]

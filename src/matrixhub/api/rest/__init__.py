@@ -2,7 +2,7 @@
 
 from litestar.handlers import HTTPRouteHandler
 
-from matrixhub.api.rest import attempts, balance, parked, replays, signing, subscriptions
+from matrixhub.api.rest import applications, attempts, balance, events, parked, replays, signing, subscriptions
 from matrixhub.api.rest.hub import RestHub
 
 __all__ = ["RestHub", "rest_handlers"]
@@ -10,5 +10,5 @@ __all__ = ["RestHub", "rest_handlers"]
 
 def rest_handlers() -> list[HTTPRouteHandler]:
     """The handlers of all resources."""
-    modules = (subscriptions, signing, attempts, parked, replays, balance)
+    modules = (subscriptions, signing, attempts, parked, replays, balance, events, applications)
     return [handler for module in modules for handler in module.handlers]

@@ -8,13 +8,14 @@ a signing key that was just made.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from matrixhub.model.delivery import AttemptKind
 from matrixhub.model.destination import ClientAuth, Framing, Kind
+from matrixhub.model.event import Priority
 from matrixhub.model.health import Health
 from matrixhub.model.policy import Order
 from matrixhub.model.subscription import PATTERNS_MAX, BodyFormat, PausedBy, SigningKind, Source, State
@@ -593,3 +594,129 @@ class BalanceSheet(Given, frozen=True, kw_only=True):
     total: BalanceView
     holds: Annotated[bool, Meta(description="Whether the balance of each of them holds.")]
     items: list[SubscriptionBalance]
+
+
+# --- events and applications ---
+
+EVENT_NAMES = {
+    "id": "ID",
+    "attr": "ATTR",
+    "ptype": "PType",
+    "etype": "EType",
+    "routing_key": "RoutingKey",
+    "routing_key_s": "RoutingKeyS",
+    "unix_time": "UnixTime",
+    "unix_time_int": "UnixTimeInt",
+    **{
+        name: name.title()
+        for name in ("description", "event", "principal", "entity", "status", "time", "module", "meta")
+    },
+}
+"""The names of the contract, which events keep wherever they are shown."""
+
+
+class EventView(Given, frozen=True, kw_only=True, rename=EVENT_NAMES):
+    """An event, as it is delivered. See the contract of the event bus, section 3."""
+
+    id: str
+    attr: str
+    description: str
+    event: str
+    principal: str
+    ptype: str
+    entity: str
+    etype: str
+    routing_key: str
+    routing_key_s: list[str]
+    status: Annotated[str, Meta(description="The priority.")]
+    time: str
+    unix_time: str
+    unix_time_int: int
+    module: str
+    meta: dict[str, Any]
+
+
+class EventPage(Given, frozen=True, kw_only=True):
+    """Events of the log, oldest first."""
+
+    items: list[EventView]
+    next: Next
+
+
+class NewEvent(Taken, frozen=True, kw_only=True, rename="pascal"):
+    """An event that an application asks for; all else of it is set by the hub."""
+
+    event: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,63}$", description="None of the platform's own.")]
+    priority: Priority
+    description: Annotated[str, Meta(max_length=1_000, description="For people.")]
+    meta: Annotated[dict[str, Any], Meta(description="At most 16 KB.")]
+    principal: Annotated[
+        str | None, Meta(description="The property, or one of its buildings; the property where it is left out.")
+    ] = None
+
+
+class NewEvents(Taken, frozen=True, kw_only=True):
+    """Events that an application asks for. Each is looked at for itself."""
+
+    events: Annotated[list[NewEvent], Meta(max_length=100)]
+    application: Annotated[
+        str | None, Meta(description="Whose they are; left out with a key of the application, which says it.")
+    ] = None
+
+
+class RejectedEvent(Given, frozen=True, kw_only=True):
+    """An event that was not taken: which one, from 0, and why."""
+
+    index: int
+    code: str
+    message: str
+
+
+class PublishedView(Given, frozen=True, kw_only=True):
+    """What became of the events of a request."""
+
+    accepted: Annotated[int, Meta(ge=0)]
+    rejected: list[RejectedEvent]
+
+
+QuotaNumber = Annotated[int, Meta(ge=1, le=10_000_000)]
+ApplicationKey = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{3,64}$", description="The module of its events.")]
+
+
+class ApplicationView(Given, frozen=True, kw_only=True):
+    """An application that may publish events."""
+
+    id: str
+    property: str
+    name: str
+    per_minute: Annotated[int, Meta(description="Events it may publish a minute, in the long run.")]
+    burst: Annotated[int, Meta(description="Events it may publish at once.")]
+    per_day: Annotated[int, Meta(description="Events it may publish in a day (UTC).")]
+    created_at: Instant
+    revoked_at: Instant | None
+    version: Annotated[int, Meta(ge=1)]
+
+
+class ApplicationList(Given, frozen=True, kw_only=True):
+    """The applications of the property, oldest first."""
+
+    items: list[ApplicationView]
+
+
+class NewApplication(Taken, frozen=True, kw_only=True):
+    """An application to register; quotas that are left out are as the settings of the hub have them."""
+
+    id: ApplicationKey
+    name: Name = ""
+    per_minute: QuotaNumber | None = None
+    burst: QuotaNumber | None = None
+    per_day: QuotaNumber | None = None
+
+
+class ChangedApplication(Taken, frozen=True, kw_only=True):
+    """A change; what is left out or null stays."""
+
+    name: Name | None = None
+    per_minute: QuotaNumber | None = None
+    burst: QuotaNumber | None = None
+    per_day: QuotaNumber | None = None

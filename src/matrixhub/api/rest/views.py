@@ -7,8 +7,10 @@ from datetime import datetime
 import msgspec
 
 from matrixhub.api.rest import documents as doc
+from matrixhub.model.application import Application
 from matrixhub.model.balance import Balance
 from matrixhub.model.delivery import ParkedItem
+from matrixhub.model.event_log import LoggedEvent
 from matrixhub.model.health import health_of
 from matrixhub.model.subscription import Position, Progress, public_view
 from matrixhub.store.attempts import RecordedAttempt
@@ -118,4 +120,24 @@ def balance_view(balance: Balance) -> doc.BalanceView:
         replayed=balance.replayed,
         difference=balance.difference,
         holds=balance.holds,
+    )
+
+
+def event_view(event: LoggedEvent) -> doc.EventView:
+    """An event."""
+    return msgspec.convert(event.envelope, doc.EventView)
+
+
+def application_view(application: Application) -> doc.ApplicationView:
+    """An application."""
+    return doc.ApplicationView(
+        id=application.id,
+        property=application.property_id,
+        name=application.name,
+        per_minute=application.quota.per_minute,
+        burst=application.quota.burst,
+        per_day=application.quota.per_day,
+        created_at=application.created_at,
+        revoked_at=application.revoked_at,
+        version=application.version,
     )

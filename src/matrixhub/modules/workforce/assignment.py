@@ -13,6 +13,7 @@ from matrixhub.model.ids import BuildingId, SeatId, ShiftId, ZoneId
 from matrixhub.model.work_order import Assignee, IncidentDraft
 from matrixhub.model.workforce_settings import WorkforceSettings
 from matrixhub.modules.work import Work
+from matrixhub.store.availability import zones_available
 from matrixhub.store.work_orders import (
     Candidate,
     candidates_of_seats,
@@ -44,13 +45,14 @@ def choose(
     )
 
 
-def share_out(candidates: Sequence[Candidate], zones: Sequence[ZoneId], now: datetime) -> list[Candidate | None]:
-    """Whose turn it is for each of several incidents of one moment, in their order, given the zone of each."""
-    on_hand = {one.seat_id: one.on_hand for one in candidates}
-    last_assigned_at = {one.seat_id: one.last_assigned_at for one in candidates}
+def share_out(choices: Sequence[Sequence[Candidate]], now: datetime) -> list[Candidate | None]:
+    """Whose turn it is for each of several incidents of one moment, in their order, given who could take each."""
+    everybody = [one for candidates in choices for one in candidates]
+    on_hand = {one.seat_id: one.on_hand for one in everybody}
+    last_assigned_at = {one.seat_id: one.last_assigned_at for one in everybody}
     chosen: list[Candidate | None] = []
-    for zone_id in zones:
-        one = choose([one for one in candidates if one.covers(zone_id)], on_hand, last_assigned_at)
+    for candidates in choices:
+        one = choose(candidates, on_hand, last_assigned_at)
         chosen.append(one)
         if one is not None:
             on_hand[one.seat_id] += 1
@@ -68,47 +70,39 @@ async def find_assignees(
     """
     await check_assignees(work, building_id, [draft.assignee for draft in drafts if draft.assignee])
     found: list[Assignee | None] = [draft.assignee for draft in drafts]
-    asking = [
-        number
-        for number, draft in enumerate(drafts)
-        if draft.auto_assigned and not draft.assignee and settings.flag("AUTO_ASSIGN_INCIDENTS")
-    ]
-    if not asking:
+    asking = [number for number, draft in enumerate(drafts) if _asks(draft)]
+    if not asking or not settings.flag("AUTO_ASSIGN_INCIDENTS"):
         return found
     await lock_assignment(work.connection, building_id)
     by_availability = settings.text("BUILDING_AVAILBILITY") == BY_AVAILABILITY
-    ways = {
-        False: [number for number in asking if not (by_availability and drafts[number].from_sensor)],
-        True: [number for number in asking if by_availability and drafts[number].from_sensor],
-    }
-    for available, numbers in ways.items():
-        if not numbers:
-            continue
-        zones = [drafts[number].zone_id for number in numbers]
-        finder = candidates_available if available else _candidates_on_duty
-        candidates = await finder(work, building_id, frozenset(zones))
-        for number, one in zip(numbers, share_out(candidates, zones, work.now), strict=True):
-            found[number] = Assignee(seat_id=one.seat_id, shift_id=one.shift_id) if one else None
+    choices: dict[int, Sequence[Candidate]] = {}
+    for finder, numbers in (
+        (_candidates_available, [n for n in asking if by_availability and drafts[n].from_sensor]),
+        (_candidates_on_duty, [n for n in asking if not (by_availability and drafts[n].from_sensor)]),
+    ):
+        if numbers:
+            candidates = await finder(work, building_id, frozenset(drafts[number].zone_id for number in numbers))
+            choices.update((n, [one for one in candidates if one.covers(drafts[n].zone_id)]) for n in numbers)
+    turns = share_out([choices[number] for number in asking], work.now)
+    for number, one in zip(asking, turns, strict=True):
+        found[number] = Assignee(seat_id=one.seat_id, shift_id=one.shift_id) if one else None
     return found
 
 
-async def candidates_available(
-    work: Work, building_id: BuildingId, zone_ids: Collection[ZoneId]
-) -> Sequence[Candidate]:
-    """Who is inside a period of availability for one of the zones, clocked in or not."""
-    return await candidates_of_seats(
-        work.connection, work.property_id, await available_seats(work, building_id, zone_ids)
-    )
+async def find_asked(
+    work: Work, building_id: BuildingId, drafts: Sequence[IncidentDraft], settings: WorkforceSettings
+) -> list[Sequence[SeatId]]:
+    """Whom to ask for each of the incidents, where nobody is to be assigned by the hub: all on duty for its zone.
 
-
-async def available_seats(
-    work: Work, building_id: BuildingId, zone_ids: Collection[ZoneId]
-) -> Mapping[SeatId, frozenset[ZoneId]]:
-    """The seats that are available now for one of the zones, each with those of them it is for (none are all).
-
-    The seam to `store/availability.py: seats_available`; until it is joined nobody is available.
+    The first of them who takes or begins it has it.
     """
-    return {}
+    asking = [draft for draft in drafts if _asks(draft)]
+    if not asking or settings.flag("AUTO_ASSIGN_INCIDENTS"):
+        return [() for _ in drafts]
+    candidates = await _candidates_on_duty(work, building_id, frozenset(draft.zone_id for draft in asking))
+    return [
+        [one.seat_id for one in candidates if one.covers(draft.zone_id)] if _asks(draft) else () for draft in drafts
+    ]
 
 
 async def check_assignees(work: Work, building_id: BuildingId, assignees: Sequence[Assignee]) -> None:
@@ -142,5 +136,17 @@ def to_seat(seat_id: SeatId) -> Assignee:
     return Assignee(seat_id=seat_id, shift_id=ShiftId(seat_id))
 
 
+def _asks(draft: IncidentDraft) -> bool:
+    return draft.auto_assigned and draft.assignee is None
+
+
 async def _candidates_on_duty(work: Work, building_id: BuildingId, zone_ids: Collection[ZoneId]) -> Sequence[Candidate]:
     return await candidates_on_duty(work.connection, work.property_id, building_id, zone_ids, work.now)
+
+
+async def _candidates_available(
+    work: Work, building_id: BuildingId, zone_ids: Collection[ZoneId]
+) -> Sequence[Candidate]:
+    """Who is inside a period of availability for one of the zones, clocked in or not."""
+    seats = await zones_available(work.connection, work.property_id, building_id, zone_ids, work.now)
+    return await candidates_of_seats(work.connection, work.property_id, seats)

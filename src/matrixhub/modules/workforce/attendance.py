@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from matrixhub.model.coordinates import Coordinates, distance_m
+from matrixhub.model.address import Coordinates
+from matrixhub.model.distance import distance_m
 from matrixhub.model.errors import MissingParameters, WrongParameters, WrongState
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, ZoneId
 from matrixhub.model.shift import Shift, ShiftAct, acted, break_ended, break_started, ended, shift_event, started
@@ -56,9 +57,7 @@ async def start_shift(
         shift = started(
             await lock_of_seat(work, seat_id, shift_id), "start_admin" if admin else "start", work.now, clock_in
         )
-        other = await store.other_started_shift(work.connection, property_id, seat_id, shift_id)
-        if other is not None:
-            raise WrongState(f"seat {seat_id} works in shift {other}")
+        await _refuse_other_work(work, seat_id, but=shift_id)
         settings = await read_settings(work.connection, property_id, shift.building_id)
         if not admin:
             place = await store.building_place(work.connection, property_id, shift.building_id)
@@ -109,6 +108,7 @@ async def create_ad_hoc_shift(
         known_zone(time_zone)
         span = work.now, work.now + timedelta(seconds=settings.number("TIME_FOR_UNSCHEDULED_SHIFT"))
         await refuse_overlaps(work, seat_id, [span])
+        await _refuse_other_work(work, seat_id)
         draft = ShiftDraft(starts_at=span[0], ends_at=span[1], time_zone=time_zone)
         names = await store.zone_names(work.connection, property_id, building_id, zones)
         planned = drafted_shift(work, building_id, seat_id, draft, span, names)
@@ -207,6 +207,13 @@ async def _fire_end(work: Work, entity_id: str) -> None:
 
 HANDLERS: Mapping[str, Fire] = {DELAYED: _fire_delayed, ABSENT: _fire_absent, END: _fire_end}
 """What the timers do that are set here and where shifts are published, for the scheduler."""
+
+
+async def _refuse_other_work(work: Work, seat_id: SeatId, *, but: ShiftId | None = None) -> None:
+    """Raises WrongState where the seat, which is locked, works in another shift, be its time over or not."""
+    other = await store.other_started_shift(work.connection, work.property_id, seat_id, but)
+    if other is not None:
+        raise WrongState(f"seat {seat_id} works in shift {other}")
 
 
 async def _delay(work: Work, shift: Shift) -> Shift:

@@ -41,8 +41,6 @@ def parse_incident(fields: Fields) -> IncidentDraft:
         event_source=_text(fields, "EventSource", "API"),
         subject=_text(fields, "Subject", ""),
         auto_assigned=parse_flag(fields.get("AutoAssigned"), "AutoAssigned"),
-        zone_name=_text(fields, "ZoneName", ""),
-        zone_category=_text(fields, "ZoneCatId", ""),
     )
 
 

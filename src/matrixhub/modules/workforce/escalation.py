@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from matrixhub.model.devices import Json
 from matrixhub.model.errors import LimitViolated, MissingParameters, NotFound, WrongParameters, WrongState
 from matrixhub.model.escalation import (
     ASSIGNEE,
@@ -25,7 +26,7 @@ from matrixhub.model.escalation import (
     parse_targets,
     with_details,
 )
-from matrixhub.model.ids import BuildingId, PropertyId, TaskId, is_id, new_id
+from matrixhub.model.ids import BuildingId, PropertyId, SeatId, TaskId, is_id, new_id
 from matrixhub.model.work_order import HistoryEntry, WorkOrder, escalated
 from matrixhub.modules.work import Platform, Work
 from matrixhub.modules.workforce.deadlines import WATCHED
@@ -34,6 +35,7 @@ from matrixhub.store import escalation as store
 from matrixhub.store.escalation import EscalationNotice
 from matrixhub.store.work_orders import read_history, read_work_order
 
+APP = "MATRIX_APP_NOTIFICATION"
 POLICIES_MAX = 50
 """How many policies a building may have."""
 
@@ -194,24 +196,41 @@ def notices_of(
         return ()
     seat = order.assignee.seat_id if order.assignee else ""
     return [
-        EscalationNotice(
-            id=uuid.uuid4(),
-            property_id=order.property_id,
-            building_id=order.building_id,
-            work_order_id=order.id,
-            type=kind,
-            level=level,
-            entity=entity,
-            medium=recipient.medium,
-            details=recipient.details,
-            at=work.now,
-        )
+        _notice(work, order, kind, level, entity, recipient.medium, recipient.details)
         for recipient in step.recipients
         if not recipient.incident_types
         or order.raised_by in recipient.incident_types
         or EVERY_TYPE in recipient.incident_types
         if (entity := seat if recipient.entity == ASSIGNEE else recipient.entity)
     ]
+
+
+def notices_to(work: Work, order: WorkOrder, seats: Sequence[SeatId]) -> Sequence[EscalationNotice]:
+    """An open incident, told to seats that could take it."""
+    return [_notice(work, order, "unassigned", 0, seat, APP, {}) for seat in seats]
+
+
+def _notice(
+    work: Work,
+    order: WorkOrder,
+    kind: EscalationType,
+    level: int,
+    entity: str,
+    medium: str,
+    details: Mapping[str, Json],
+) -> EscalationNotice:
+    return EscalationNotice(
+        id=uuid.uuid4(),
+        property_id=order.property_id,
+        building_id=order.building_id,
+        work_order_id=order.id,
+        type=kind,
+        level=level,
+        entity=entity,
+        medium=medium,
+        details=details,
+        at=work.now,
+    )
 
 
 async def _current(

@@ -29,9 +29,11 @@ from matrixhub.model.work_order import (
 )
 from matrixhub.model.workforce_settings import WorkforceSettings
 from matrixhub.modules.work import Platform, Work
-from matrixhub.modules.workforce.assignment import check_assignees, find_assignees, to_seat
-from matrixhub.modules.workforce.escalation import notices_of
+from matrixhub.modules.workforce.assignment import check_assignees, find_asked, find_assignees, to_seat
+from matrixhub.modules.workforce.escalation import notices_of, notices_to
 from matrixhub.modules.workforce.work_orders import (
+    NAME_MAX,
+    TEXT_MAX,
     check_attachments,
     check_tasks,
     events_of,
@@ -46,9 +48,6 @@ from matrixhub.store.workforce_settings import read_settings
 
 BATCH_MAX = 1_000
 """How many incidents one call creates or changes."""
-
-NAME_MAX = 256
-TEXT_MAX = 4_000
 
 REASSIGNMENT: Mapping[Status, tuple[str, str | None]] = {
     "PUBLISHED": ("ALLOW_INCIDENT_REASSIGNMENT", None),
@@ -101,6 +100,8 @@ async def create_incident(
 async def add_incidents(work: Work, building_id: BuildingId, drafts: Sequence[IncidentDraft]) -> list[WorkOrder]:
     """Report incidents as a part of an act. The number of statements does not grow with the number of incidents.
 
+    An act that reports in several buildings goes through them in the order of their ids: those who find assignees in a
+    building wait for each other until the commit.
     Raises as `create_incidents`.
     """
     if not drafts:
@@ -115,6 +116,7 @@ async def add_incidents(work: Work, building_id: BuildingId, drafts: Sequence[In
     settings = await read_settings(connection, property_id, building_id)
     policies = await current_policies(connection, property_id, building_id)
     assignees = await find_assignees(work, building_id, drafts, settings)
+    asked = await find_asked(work, building_id, drafts, settings)
     numbers = await store.next_numbers(connection, len(drafts))
     made = []
     for draft, assignee, number in zip(drafts, assignees, numbers, strict=True):
@@ -130,6 +132,7 @@ async def add_incidents(work: Work, building_id: BuildingId, drafts: Sequence[In
         if not order.assignee
         for notice in notices_of(work, order, policy, "unassigned", 0)
     ]
+    notices += [notice for order, seats in zip(orders, asked, strict=True) for notice in notices_to(work, order, seats)]
     await add_notices(connection, notices)
     for order, policy in made:
         plan(work, order, policy)
@@ -161,15 +164,15 @@ def new_incident(
         type="INCIDENT",
         status="PUBLISHED" if assignee else "NOT_ASSIGNED",
         name=draft.name,
-        description=draft.description or f"{draft.name} in {draft.zone_name or zone.name}",
+        description=draft.description or f"{draft.name} in {zone.name}",
         priority=draft.priority,
         raised_by=draft.raised_by,
         event_source=draft.event_source,
         subject=draft.subject,
         source_slots=draft.source_slots,
         zone_id=zone.id,
-        zone_name=draft.zone_name or zone.name,
-        zone_category=draft.zone_category or zone.category,
+        zone_name=zone.name,
+        zone_category=zone.category,
         starts_at=starts_at,
         ends_at=ends_at,
         timeout_s=settings.number(TIMEOUT_SETTINGS[draft.priority]),

@@ -5,13 +5,13 @@ Source: docs/contract/incidents.md §5
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from matrixhub.model.errors import NotFound
 from matrixhub.model.escalation import EscalationPolicy
 from matrixhub.model.ids import TaskId
 from matrixhub.model.work_order import WorkOrder, expired, step
+from matrixhub.modules.scheduler import Fire
 from matrixhub.modules.work import Work
 from matrixhub.modules.workforce.deadlines import Deadline, next_deadline
 from matrixhub.modules.workforce.escalation import escalate
@@ -19,12 +19,11 @@ from matrixhub.modules.workforce.work_orders import TIMER, locked, plan, policy_
 
 
 async def fire(work: Work, entity_id: str) -> None:
-    """Do all that is due by now of a work order, in the order it was due, and set its timer to what comes next."""
-    try:
-        order = await locked(work, TaskId(entity_id))
-    except NotFound:
-        await work.take_timer(TIMER, entity_id)
-        return
+    """Do all that is due by now of a work order, in the order it was due, and set its timer to what comes next.
+
+    Raises NotFound where it is gone.
+    """
+    order = await locked(work, TaskId(entity_id))
     if not await work.take_timer(TIMER, entity_id):
         return
     policy = await policy_of(work, order)
@@ -33,7 +32,7 @@ async def fire(work: Work, entity_id: str) -> None:
     plan(work, order, policy)
 
 
-HANDLERS: Mapping[str, Callable[[Work, str], Awaitable[None]]] = {TIMER: fire}
+HANDLERS: Mapping[str, Fire] = {TIMER: fire}
 """What the scheduler calls, by kind of timer."""
 
 

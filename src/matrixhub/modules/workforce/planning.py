@@ -35,15 +35,16 @@ from matrixhub.modules.workforce.steps import (
     save,
     set_begin,
 )
+from matrixhub.modules.workforce.tasks import publish_tasks, remove_tasks
 from matrixhub.store import shifts as store
 from matrixhub.store.seats import lock_seat
 from matrixhub.store.workforce_settings import read_settings
 
 LENGTH_MAX = timedelta(hours=48)
+CALL_MAX = 500
+"""Shifts that one call may make or publish, so that the event that tells of them stays small."""
 
-
-CREATED_MAX = 500
-"""Shifts that one call may make."""
+_TOO_MANY = f"at most {CALL_MAX} shifts are made or published by one call"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,12 +79,11 @@ async def create_shifts(
     async with platform.work(property_id, actor) as work:
         await lock_active_seat(work, seat_id)
         settings = await read_settings(work.connection, property_id, building_id)
-        shifts = [
-            drafted_shift(work, building_id, seat_id, draft, span, zones)
-            for draft in drafts
-            for zones in [await store.zone_names(work.connection, property_id, building_id, draft.zones)]
-            for span in _spans(draft.starts_at, draft.ends_at, draft.time_zone, repeat_on)
-        ]
+        shifts: list[Shift] = []
+        for draft in drafts:
+            zones = await store.zone_names(work.connection, property_id, building_id, draft.zones)
+            spans = _spans(draft.starts_at, draft.ends_at, draft.time_zone, repeat_on)
+            shifts.extend(drafted_shift(work, building_id, seat_id, draft, span, zones) for span in spans)
         await _add_drafts(work, seat_id, shifts)
         return await _publish(work, shifts, settings) if publish else shifts
 
@@ -114,10 +114,10 @@ async def copy_shift(
             cost=source.cost,
             description=source.description,
         )
-        zone_id = ZoneInfo(source.time_zone)
+        local = ZoneInfo(source.time_zone)
         copies = [
             drafted_shift(work, source.building_id, seat_id, draft, span, source.zones if include_zones else {})
-            for span in (repeated_span(source.starts_at, source.ends_at, zone_id, on) for on in sorted(set(copy_on)))
+            for span in (repeated_span(source.starts_at, source.ends_at, local, on) for on in sorted(set(copy_on)))
         ]
         await _add_drafts(work, seat_id, copies)
         return copies
@@ -167,8 +167,8 @@ async def publish_shifts(
     """
     if not shift_ids:
         raise MissingParameters("say which shifts are to be published")
-    if len(shift_ids) > CREATED_MAX:
-        raise LimitViolated(f"at most {CREATED_MAX} shifts are published by one call")
+    if len(shift_ids) > CALL_MAX:
+        raise LimitViolated(_TOO_MANY)
     async with platform.work(property_id, actor) as work:
         shifts = await store.lock_shifts(work.connection, property_id, set(shift_ids))
         for shift in shifts:
@@ -182,13 +182,15 @@ async def publish_shifts_in_range(
 ) -> Sequence[Shift]:
     """The unpublished shifts of a building that begin in a range, published. One event for all, none where none was.
 
-    Raises: NotFound, WrongParameters, StoreError
+    Raises: NotFound, WrongParameters, LimitViolated where there are too many: then none is published, StoreError
     """
     if end <= start:
         raise WrongParameters("the end of the range lies after its start")
     async with platform.work(property_id, actor) as work:
         settings = await read_settings(work.connection, property_id, building_id)
-        shifts = await store.lock_drafts(work.connection, property_id, building_id, start, end)
+        shifts = await store.lock_drafts(work.connection, property_id, building_id, start, end, limit=CALL_MAX + 1)
+        if len(shifts) > CALL_MAX:
+            raise LimitViolated(_TOO_MANY)
         return await _publish(work, shifts, settings)
 
 
@@ -207,6 +209,7 @@ async def delete_shifts(
             require_seat_of(shift, seats[shift.id])
             next_status(shift, "delete")
             cancel_timers(work, shift.id)
+        await remove_tasks(work, seats.keys())
         await store.delete_shifts(work.connection, property_id, seats.keys())
 
 
@@ -214,6 +217,7 @@ async def _fire_expiry(work: Work, entity_id: str) -> None:
     shift = await store.lock_shift(work.connection, work.property_id, ShiftId(entity_id))
     if await work.take_timer(EXPIRY, entity_id):
         next_status(shift, "expire")
+        await remove_tasks(work, [shift.id])
         await store.delete_shifts(work.connection, work.property_id, [shift.id])
 
 
@@ -228,6 +232,7 @@ async def _publish(work: Work, shifts: Sequence[Shift], settings: WorkforceSetti
         cancel_timers(work, shift.id)
         set_begin(work, shift, settings)
         saved.append(await save(work, shift))
+    await publish_tasks(work, [shift.id for shift in saved])
     if saved:
         ordered = sorted(saved, key=lambda shift: (shift.starts_at, shift.id))
         work.publish(published_event(ordered, work.now_s))
@@ -256,8 +261,8 @@ async def _add_drafts(work: Work, seat_id: SeatId, shifts: Sequence[Shift]) -> N
     """Keep shifts nobody knows of yet; they expire if they stay so."""
     if not shifts:
         raise MissingParameters("say when the shifts are to be")
-    if len(shifts) > CREATED_MAX:
-        raise LimitViolated(f"at most {CREATED_MAX} shifts are made by one call")
+    if len(shifts) > CALL_MAX:
+        raise LimitViolated(_TOO_MANY)
     spans = sorted((shift.starts_at, shift.ends_at) for shift in shifts)
     for (_, end), (start, _) in itertools.pairwise(spans):
         if start < end:

@@ -5,14 +5,16 @@ Source: docs/contract/incidents.md §4, docs/contract/event-bus.md §5
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from matrixhub.model.devices import Json
 from matrixhub.model.escalation import DEFAULT_POLICY, level_name
+from matrixhub.model.ids import ZoneId
 from matrixhub.model.time import zone
 from matrixhub.model.work_order import META_STATUS, SPAN_MAX, Comment, HistoryEntry, TaskItem, WorkOrder
+from matrixhub.store.work_orders import Candidate
 
 UNASSIGNED = "tbp"
 """What stands for the seat and the shift while there are none (published)."""
@@ -103,6 +105,27 @@ def task_item_record(task: TaskItem) -> dict[str, Json]:
     if task.attachments:
         made["Attachments"] = list(task.attachments)
     return made
+
+
+def availability_record(
+    found: Sequence[tuple[Candidate, Sequence[WorkOrder]]], zone_ids: Collection[ZoneId]
+) -> dict[str, Json]:
+    """Who could take an incident, by seat: what each is working on, or one entry of nulls."""
+    return {
+        one.seat_id: [
+            {
+                "ShiftID": one.shift_id,
+                "ZoneName": order.zone_name,
+                "SameZone": order.zone_id in zone_ids,
+                "Status": order.status,
+                "StartTime": _seconds(order.started_at),
+                "ZoneID": order.zone_id,
+            }
+            for order in orders
+        ]
+        or [{"ShiftID": one.shift_id, **dict.fromkeys(("ZoneName", "SameZone", "Status", "StartTime", "ZoneID"))}]
+        for one, orders in found
+    }
 
 
 def comment_record(comment: Comment) -> dict[str, Json]:

@@ -26,8 +26,8 @@ from matrixhub.model.work_order import (
     task_id,
 )
 from matrixhub.modules.work import Platform, Work
-from matrixhub.modules.workforce.incidents import NAME_MAX, remove
-from matrixhub.modules.workforce.work_orders import check_tasks, events_of, locked, note, plan, settle
+from matrixhub.modules.workforce.incidents import remove
+from matrixhub.modules.workforce.work_orders import NAME_MAX, check_tasks, events_of, locked, note, plan, settle
 from matrixhub.store import work_orders as store
 from matrixhub.store.workforce_settings import read_settings
 

@@ -1,4 +1,4 @@
-"""Acts on timesheets. Source: docs/contract/workforce.md §4.3"""
+"""Acts on timesheets. Source: docs/contract/workforce.md §4.2"""
 
 from __future__ import annotations
 

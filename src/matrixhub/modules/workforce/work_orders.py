@@ -38,6 +38,8 @@ TIMER = "work_order"
 TASKS_MAX = 20
 """How many tasks a work order holds (published as the quota of a task group)."""
 
+NAME_MAX = 256
+TEXT_MAX = 4_000
 ATTACHMENTS_MAX = 20
 _ATTACHMENT_LENGTH_MAX = 512
 
@@ -230,6 +232,8 @@ def check_tasks(tasks: Sequence[TaskItem]) -> None:
     for task in tasks:
         if not task.name.strip():
             raise WrongParameters("a task needs a Name")
+        if len(task.name) > NAME_MAX or len(task.comments) > TEXT_MAX:
+            raise WrongParameters(f"Name of a task has at most {NAME_MAX} characters, Comments {TEXT_MAX}")
         check_attachments(task.attachments)
 
 

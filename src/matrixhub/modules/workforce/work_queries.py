@@ -126,15 +126,12 @@ async def on_duty(
     """Who is on duty for one of the zones, with what they are working on just now."""
     async with platform.database.connection() as connection:
         candidates = await store.candidates_on_duty(connection, property_id, building_id, zone_ids, platform.now())
-        return [
-            (
-                one,
-                await store.list_work_orders(
-                    connection, property_id, Wanted(seat_id=one.seat_id, statuses=("STARTED",)), limit=FOUND_MAX
-                ),
-            )
-            for one in candidates
-        ]
+        running = Wanted(building_id=building_id, statuses=("STARTED",))
+        orders = await store.list_work_orders(connection, property_id, running, limit=FOUND_MAX)
+    return [
+        (one, [order for order in orders if order.assignee and order.assignee.seat_id == one.seat_id])
+        for one in candidates
+    ]
 
 
 def make_key(order: WorkOrder) -> str:

@@ -1,27 +1,13 @@
-"""Places on earth, and how far apart they are."""
+"""How far places on earth are apart."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-from matrixhub.model.errors import WrongParameters
+from matrixhub.model.address import Coordinates
 
 EARTH_RADIUS_M = 6_371_008.8
 """The mean radius of the earth, of which it differs by less than 0.4 % anywhere."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Coordinates:
-    """A place on earth, in degrees. Raises WrongParameters if there is no such place."""
-
-    latitude: float
-    longitude: float
-
-    def __post_init__(self) -> None:
-        """Refuse what is nowhere."""
-        if not (abs(self.latitude) <= 90 and abs(self.longitude) <= 180):
-            raise WrongParameters("Latitude is of -90 to 90 and Longitude of -180 to 180 degrees")
 
 
 def distance_m(one: Coordinates, other: Coordinates) -> float:
@@ -30,7 +16,7 @@ def distance_m(one: Coordinates, other: Coordinates) -> float:
     Units:  metres.
     Source: the haversine formula, which is exact enough for near places, too
 
-    >>> pole, equator = Coordinates(latitude=90, longitude=0), Coordinates(latitude=0, longitude=0)
+    >>> pole, equator = Coordinates(90, 0), Coordinates(0, 0)
     >>> round(distance_m(pole, equator) / 1000)
     10008
     """

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
+import importlib.util
+import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
-from tests.integration.floor import (
+from tests.integration.modules.floor import (
     BUILDING,
     LOBBY,
     OTHER_PROPERTY,
@@ -26,11 +26,10 @@ from tests.integration.floor import (
     draft,
 )
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.errors import (
     LimitViolated,
     MissingParameters,
+    NameTaken,
     NotFound,
     QueryTooLong,
     WrongParameters,
@@ -39,43 +38,35 @@ from matrixhub.model.errors import (
 from matrixhub.model.event import check_envelope
 from matrixhub.model.ids import SeatId, ShiftId, SlotId, TaskId, ZoneId
 from matrixhub.model.site import Slot, Zone
+from matrixhub.model.task_catalogue import CustomTask, TaskGroup
 from matrixhub.model.work_order import Assignee, TaskItem, WorkOrder
-from matrixhub.modules.workforce import comments, escalation, incidents, tasks, work_orders, work_queries
+from matrixhub.modules.workforce import (
+    comments,
+    escalation,
+    incidents,
+    planning,
+    task_catalogue,
+    tasks,
+    work_orders,
+    work_queries,
+)
 from matrixhub.modules.workforce.assignment import to_seat
 from matrixhub.modules.workforce.drafts import parse_incident
 from matrixhub.modules.workforce.incidents import IncidentChange
-from matrixhub.modules.workforce.records import incident_record, task_record
+from matrixhub.modules.workforce.overdue import HANDLERS
+from matrixhub.modules.workforce.records import availability_record, incident_record, task_record
 from matrixhub.modules.workforce.sensors import draft_for_sensor
-from matrixhub.observe import ignore
-from matrixhub.store import Database, open_database
+from matrixhub.store import Database
 from matrixhub.store.escalation import unsent_notices
-from matrixhub.store.pool import migrate
 from matrixhub.store.work_orders import Wanted
 from matrixhub.testing.fakes import FakeClock
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    top = Path(tempfile.mkdtemp(prefix="mh-incidents-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(data: Path) -> AsyncIterator[Database]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=8) as found:
-                await migrate(found, ignore)
-                yield found
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def floor(database: Database) -> Floor:
-    made = Floor(database)
+@pytest_asyncio.fixture(loop_scope="session")
+async def floor(modules_database: Database) -> Floor:
+    made = Floor(modules_database)
     await made.reset()
     return made
 
@@ -124,9 +115,7 @@ async def test_a_spill_reading_makes_the_event_of_the_contract_field_by_field(fl
 
 
 def contract_example() -> dict[str, Any]:
-    import msgspec
-
-    page = (Path(__file__).parents[2] / "docs" / "contract" / "event-bus.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "contract" / "event-bus.md").read_text(encoding="utf-8")
     line = next(line for line in page.splitlines() if line.startswith('[{"ID"'))
     (example,) = msgspec.json.decode(line)
     found: dict[str, Any] = example
@@ -226,10 +215,13 @@ async def test_another_property_reaches_nothing(floor: Floor) -> None:
 
 
 async def test_what_is_rolled_back_leaves_nothing(floor: Floor) -> None:
-    with pytest.raises(RuntimeError):
+    async def broken() -> None:
         async with floor.platform.work(PROPERTY, "guard") as work:
-            await incidents.add_incidents(work, BUILDING, [draft(assignee=None)])
+            await incidents.add_incidents(work, BUILDING, [draft()])
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await broken()
     assert [await floor.count(table) for table in ("work_orders", "events", "timers", "work_order_history")] == [0] * 4
 
 
@@ -250,10 +242,15 @@ async def test_who_is_not_on_duty_for_the_zone_is_given_nothing(floor: Floor, sh
     assert (await report(floor, auto_assigned=True)).assignee is None
 
 
-async def test_incidents_are_not_assigned_by_themselves_where_the_building_does_not_want_it(floor: Floor) -> None:
-    await floor.worker()
+async def test_incidents_are_not_assigned_by_themselves_where_the_building_wants_all_asked(floor: Floor) -> None:
+    people = [await floor.worker(), await floor.worker(zones=[ZONE])]
+    await floor.worker(zones=[LOBBY])
     await floor.settings(AUTO_ASSIGN_INCIDENTS=False)
-    assert (await report(floor, auto_assigned=True)).assignee is None
+    made = await report(floor, auto_assigned=True)
+    await report(floor)
+    assert made.assignee is None
+    told = await unsent_notices(floor.database.pool, PROPERTY, 100)
+    assert {(notice.work_order_id, notice.entity) for notice in told} == {(made.id, one.seat_id) for one in people}
 
 
 async def test_incidents_are_shared_out_evenly_within_a_batch_and_between_those_at_once(floor: Floor) -> None:
@@ -498,8 +495,6 @@ async def test_after_an_outage_everything_overdue_happens_at_once_in_order(floor
 
 
 async def test_two_schedulers_at_once_fire_a_timer_once(floor: Floor) -> None:
-    from matrixhub.modules.workforce.overdue import HANDLERS
-
     made = await report(floor, priority="H")
     await floor.clock.advance(1800)
 
@@ -754,6 +749,24 @@ async def test_work_is_found_by_place_state_and_time_in_pages(floor: Floor) -> N
     assert (await work_queries.page_work(floor.platform, OTHER_PROPERTY, wanted)).items == []
     ((candidate, working),) = await work_queries.on_duty(floor.platform, PROPERTY, BUILDING, [ZONE])
     assert (candidate.seat_id, working) == (worker.seat_id, [])
+    nulls = dict.fromkeys(("ZoneName", "SameZone", "Status", "StartTime", "ZoneID"))
+    assert availability_record([(candidate, working)], [ZONE]) == {
+        worker.seat_id: [{"ShiftID": worker.shift_id, **nulls}]
+    }
+    busy = await act(floor, "start", await report(floor, assignee=worker))
+    found = await work_queries.on_duty(floor.platform, PROPERTY, BUILDING, [ZONE])
+    assert availability_record(found, [LOBBY]) == {
+        worker.seat_id: [
+            {
+                "ShiftID": worker.shift_id,
+                "ZoneName": "Washroom L2 Male",
+                "SameZone": False,
+                "Status": "STARTED",
+                "StartTime": 1710029109,
+                "ZoneID": busy.zone_id,
+            }
+        ]
+    }
 
 
 async def test_a_question_that_is_too_large_or_no_question_is_refused(floor: Floor) -> None:
@@ -769,3 +782,104 @@ async def test_a_question_that_is_too_large_or_no_question_is_refused(floor: Flo
             await work_queries.page_work(floor.platform, PROPERTY, Wanted(), key=key)
     with pytest.raises(QueryTooLong):
         await work_queries.last_tasks(floor.platform, PROPERTY, limit=101)
+
+
+async def test_tasks_are_published_and_removed_with_their_shift(floor: Floor) -> None:
+    seat = await floor.seat()
+    kept, gone = [await floor.shift(seat, status="UNPUBLISHED") for _ in range(2)]
+    for shift in (kept, gone):
+        await tasks.add_tasks(floor.platform, PROPERTY, seat, shift, [planned(floor)], actor="boss")
+    await planning.publish_shifts(floor.platform, PROPERTY, BUILDING, [kept], actor="boss")
+    await planning.delete_shifts(floor.platform, PROPERTY, [(seat, gone)], actor="boss")
+    ((found,), (timer,)) = (
+        await work_queries.list_work(
+            floor.platform, PROPERTY, Wanted(since=floor.now, until=floor.now + timedelta(days=1))
+        ),
+        [name for name in await floor.timers() if name not in (kept, gone)],
+    )
+    assert (found.status, found.id) == ("PUBLISHED", timer)
+
+
+async def test_sensors_incidents_go_to_who_is_available_where_the_building_wants_that(floor: Floor) -> None:
+    on_duty, available = await floor.worker(), await floor.seat()
+    async with floor.database.connection() as connection:
+        await connection.execute(
+            "insert into workforce_settings (building_id, property_id, schedule) values ($1, $2, $3)",
+            BUILDING,
+            PROPERTY,
+            {"BUILDING_AVAILBILITY": "1"},
+        )
+        # 08:05 of a Sunday in Singapore
+        await connection.execute(
+            "insert into availabilities (property_id, seat_id, day_of_week, slots) values ($1, $2, 0, $3)",
+            PROPERTY,
+            available,
+            [{"start_s": 8 * 3600, "end_s": 17 * 3600, "name": "day"}],
+        )
+    spill = await report(floor, auto_assigned=True, source_slots=(SlotId("s"),), raised_by="WD")
+    person = await report(floor, auto_assigned=True)
+    assert (spill.assignee, person.assignee) == (to_seat(available), on_duty)
+    both = [
+        draft(auto_assigned=True, source_slots=(SlotId("s"),) if number % 2 else (), raised_by="x")
+        for number in range(6)
+    ]
+    made = await incidents.create_incidents(floor.platform, PROPERTY, BUILDING, both, actor="system")
+    assert [order.assignee for order in made] == [on_duty, to_seat(available)] * 3
+    await floor.clock.advance(9 * 3600)
+    late = await report(floor, auto_assigned=True, event_source="Sensors")
+    assert late.assignee is None
+
+
+async def test_a_subscriber_infers_from_events_alone_when_a_zone_was_last_cleaned(floor: Floor) -> None:
+    worker = await floor.worker()
+    wanted = [planned(floor), planned(floor), planned(floor, zone_id=LOBBY)]
+    made = await tasks.add_tasks(floor.platform, PROPERTY, worker.seat_id, worker.shift_id, wanted, actor="boss")
+    for order in made:
+        await act(floor, "start", order)
+        await floor.clock.advance(60)
+        if order.zone_id == ZONE:
+            await act(floor, "complete", order)
+    await report(floor)
+    example = Path(__file__).parents[3] / "examples" / "last_clean.py"
+    spec = importlib.util.spec_from_file_location("last_clean", example)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    found = module.last_clean_times(await floor.events())
+    assert {zone: (known.last_clean_at, known.under_way_since) for zone, known in found.items()} == {
+        ZONE: (1710029109 + 120, None),
+        LOBBY: (None, 1710029109 + 120),
+    }
+
+
+# --- the catalogue ---
+
+
+async def test_the_catalogue_keeps_its_quotas_also_when_asked_at_once(floor: Floor) -> None:
+    async def add(number: int, *categories: str) -> TaskGroup:
+        group = TaskGroup(name=f"g{number}", tasks=("Mop",), zone_categories=categories)
+        return await task_catalogue.add_task_group(floor.platform, PROPERTY, group, actor="boss")
+
+    first = await add(0)
+    outcomes = await asyncio.gather(*(add(number, "LABS") for number in range(1, 24)), return_exceptions=True)
+    assert Counter(map(type, outcomes)) == {TaskGroup: 19, LimitViolated: 4}
+    with pytest.raises(NameTaken):
+        await add(0, "ROOMS")
+    assert len(await task_catalogue.list_task_groups(floor.platform, PROPERTY, "LABS")) == 20
+    assert await task_catalogue.list_task_groups(floor.platform, PROPERTY, "ROOMS") == [first]
+    await task_catalogue.remove_task_group(floor.platform, PROPERTY, first.id, actor="boss")
+    await add(30, "LABS")
+    with pytest.raises(NotFound):
+        await task_catalogue.remove_task_group(floor.platform, PROPERTY, first.id, actor="boss")
+
+    mop = CustomTask(name="Mop twice", skills=("mopping",), minutes=10)
+    made = await task_catalogue.add_custom_task(floor.platform, PROPERTY, mop, actor="boss")
+    assert await task_catalogue.list_custom_tasks(floor.platform, PROPERTY) == [made]
+    with pytest.raises(NameTaken):
+        await task_catalogue.add_custom_task(floor.platform, PROPERTY, mop, actor="boss")
+    with pytest.raises(NotFound):
+        await task_catalogue.remove_custom_task(floor.platform, OTHER_PROPERTY, made.id, actor="boss")
+    await task_catalogue.remove_custom_task(floor.platform, PROPERTY, made.id, actor="boss")
+    assert await task_catalogue.list_custom_tasks(floor.platform, PROPERTY) == []
