@@ -83,7 +83,7 @@ def test_a_tail_ends_with_ctrl_c_without_a_word(hub: Hub, app: str) -> None:
     assert tail.log == "Following the event bus. Ctrl-C ends it.\n"
 
 
-@pytest.mark.parametrize("args", [("a..b",), ("x*",), ("--from", "yesterday")])
+@pytest.mark.parametrize("args", [("a..b",), ("x*",), ("scgrids.#",), ("--from", "yesterday")])
 def test_a_tail_of_nonsense_is_refused_at_once(hub: Hub, args: tuple[str, ...]) -> None:
     done = in_process(hub, "events", "tail", *args)
     assert (done.exit_code, done.stdout) == (1, "")
@@ -105,6 +105,21 @@ def test_an_event_that_is_not_allowed_is_refused_with_its_reason(hub: Hub, app: 
     done = in_process(hub, "events", "publish", "--application", app, *args)
     assert done.exit_code == 1
     assert "MH-R0" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["events log", "application list", "key list", "subscription list", "devices"])
+def test_what_is_asked_of_a_property_that_is_unknown_says_so(hub: Hub, command: str) -> None:
+    done = in_process(hub, *command.split(), "--property", "nowhere")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "there is no property nowhere" in done.stderr
+
+
+def test_a_log_that_was_cut_off_says_so(hub: Hub, app: str) -> None:
+    for _ in range(2):
+        publish(hub, app, "LIFT_LOGGED")
+    args = ("events", "log", "--property", PROPERTY, "--module", app, "--since", "2020-01-01", "--limit")
+    assert "There are more than 1" in in_process(hub, *args, "1").stderr
+    assert in_process(hub, *args, "1000").stderr == ""
 
 
 def test_an_unknown_application_publishes_nothing(hub: Hub) -> None:
@@ -133,5 +148,6 @@ def test_a_key_of_an_application_publishes_until_its_quota_is_used_up(hub: Hub, 
     assert hub.ask("application", "update", "small", "--property", PROPERTY, "--per-day", "9")["per_day"] == 9
     assert hub.ask("application", "revoke", "small", "--property", PROPERTY)["revoked_at"]
     assert post(hub, key, {"events": [item]})[0] == 401
+    assert "may publish nothing" in hub.run("application", "update", "small", "--property", PROPERTY, "--name", "x").out
     listed = hub.run("application", "list", "--property", PROPERTY)
     assert "small" in listed.out

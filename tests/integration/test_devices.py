@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.integration.waiting import wait_someone_waits
 
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
@@ -50,7 +51,7 @@ from matrixhub.modules.work import Platform
 from matrixhub.observe import ignore
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
-from matrixhub.store.devices import save_sightings
+from matrixhub.store.devices import lock_slot, lock_zone, save_sightings, save_slot
 from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sites import SITE_CHANNEL, all_slots, apply_site, read_site
 from matrixhub.testing.fakes import FakeClock
@@ -566,6 +567,20 @@ async def test_a_site_file_with_a_device_in_two_slots_is_refused_and_changes_not
 
 
 # --- with ingest ---
+
+
+async def test_a_slot_moves_while_a_site_file_renames_the_zones_it_moves_between(world: World) -> None:
+    renamed = replace(world.site, zones=tuple(replace(zone, name=f"New {zone.name}") for zone in world.site.zones))
+    async with world.platform.work(world.property_id) as work:
+        before = await lock_slot(work.connection, world.property_id, world.slot())
+        applying = asyncio.create_task(apply_site(world.platform.database, renamed, remove=False))
+        await wait_someone_waits(work.connection)
+        there = await lock_zone(work.connection, world.property_id, world.zone(1))
+        moved = replace(before.slot, zone_id=world.zone(1), building_id=there.building_id)
+        await save_slot(work.connection, replace(before, slot=moved))
+    await applying
+    # The file has the last word on where its slots are.
+    assert (await world.show(world.slot())).slot.zone_id == world.zone()
 
 
 async def test_ingest_hears_of_every_change(world: World) -> None:

@@ -75,9 +75,7 @@ async def authenticate(database: Database, authorization: str, *, publishes: boo
         if not publishes:
             raise Forbidden(f"the key publishes events of {key.application_id}, and does nothing else")
     elif not key.manages:
-        raise Forbidden(
-            "the key may send readings but not manage subscriptions; make one: matrixhub key create --manage"
-        )
+        raise Forbidden("the key may send readings and nothing else; one that may: matrixhub key create --manage")
     return Caller(property_id=key.property_id, application_id=key.application_id)
 
 

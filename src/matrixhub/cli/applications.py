@@ -21,6 +21,7 @@ from matrixhub.modules.events import change_application, register_application
 from matrixhub.modules.events import revoke as revoke_application
 from matrixhub.modules.work import Platform
 from matrixhub.store.applications import list_applications
+from matrixhub.store.sites import require_property
 
 application = typer.Typer(no_args_is_help=True, help="Applications of third parties that publish events.")
 
@@ -79,8 +80,10 @@ def list_(property_id: PropertyOption, data: DataOption = None, as_json: JsonOpt
     """List the applications of a property with their quotas; revoked ones too, for their ids stay taken."""
 
     async def work() -> Sequence[Application]:
-        async with open_operator(data) as operator, operator.database.connection() as connection:
-            return await list_applications(connection, PropertyId(property_id))
+        async with open_operator(data) as operator:
+            await require_property(operator.database, PropertyId(property_id))
+            async with operator.database.connection() as connection:
+                return await list_applications(connection, PropertyId(property_id))
 
     found = run_command(work)
     if as_json:
@@ -159,6 +162,9 @@ def _tell(found: Application, as_json: bool) -> None:
         print_json(application_document(found))
         return
     quota = found.quota
+    if found.revoked_at:
+        typer.echo(f"{found.id} is revoked; it may publish nothing")
+        return
     typer.echo(
         f"{found.id} may publish {quota.per_minute:,} events a minute, {quota.burst:,} at once, {quota.per_day:,} a day"
     )

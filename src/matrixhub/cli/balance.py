@@ -111,7 +111,7 @@ def _print(found: Mapping[SubscriptionId, Balance], holds: bool, console: Consol
     console.print(table)
     broken = sum(not one.holds for one in found.values())
     console.print(
-        Text("every reading is accounted for", style="green")
+        Text("every reading and every event is accounted for", style="green")
         if holds
         else Text(f"the balance of {broken} of {len(found)} subscriptions is off", style="bold red")
     )

@@ -99,7 +99,8 @@ def _document(slot: DeviceSlot, health: SlotHealth) -> dict[str, Any]:
 
 def _print(found: list[tuple[DeviceSlot, SlotHealth]]) -> None:
     table = Table(box=None, pad_edge=False)
-    for name in ("slot", "name", "type", "zone", "hardware", "last seen", "battery", "health"):
+    table.add_column("slot", no_wrap=True)  # to be copied
+    for name in ("name", "type", "hardware", "last seen", "battery", "health"):
         table.add_column(name, overflow="fold")
     for slot, health in found:
         place = slot.slot
@@ -107,7 +108,6 @@ def _print(found: list[tuple[DeviceSlot, SlotHealth]]) -> None:
             place.id,
             place.name,
             place.devtype,
-            place.zone_id,
             place.hardware_id,
             "" if slot.last_seen_at is None else f"{slot.last_seen_at.astimezone():%Y-%m-%d %H:%M:%S}",
             "" if slot.battery is None else f"{slot.battery:g} {battery_unit(slot.kind) if slot.kind else ''}",

@@ -26,12 +26,13 @@ from matrixhub.cli.local import (
 from matrixhub.cli.local import run as run_command
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.event import Event, envelope
-from matrixhub.model.event_log import LoggedEvent
+from matrixhub.model.event_log import EventPage
 from matrixhub.model.ids import ApplicationId, PropertyId
 from matrixhub.model.routing import check_pattern, matches
 from matrixhub.modules.events import publish_events
 from matrixhub.store.applications import find_application_property
 from matrixhub.store.events import latest_events, list_events
+from matrixhub.store.sites import require_property
 
 events = typer.Typer(no_args_is_help=True, help="The event bus: follow it, look it up, publish on it.")
 
@@ -135,26 +136,29 @@ def log(
     matrixhub events log --property P --module scworkforcemanagement --since 2024-03-10
     """
 
-    async def work() -> Sequence[LoggedEvent]:
-        start_at, end_at = parse_time(since, "--since"), parse_time(until, "--until")
-        narrowed = {"principal": principal, "module": module}
-        async with open_operator(data) as operator, operator.database.connection() as connection:
-            if start_at is None and end_at is None:
-                newest = await latest_events(connection, PropertyId(property_id), **narrowed, count=limit)
-                return list(reversed(newest))
-            page = await list_events(
-                connection, PropertyId(property_id), **narrowed, start_at=start_at, end_at=end_at, limit=limit
-            )
-            return page.events
+    owner = PropertyId(property_id)
+    narrowed = {"principal": principal, "module": module}
 
-    found = run_command(work)
+    async def work() -> EventPage:
+        start_at, end_at = parse_time(since, "--since"), parse_time(until, "--until")
+        async with open_operator(data) as operator:
+            await require_property(operator.database, owner)
+            async with operator.database.connection() as connection:
+                if start_at is None and end_at is None:
+                    newest = await latest_events(connection, owner, **narrowed, count=limit)
+                    return EventPage(events=list(reversed(newest)), last_key="")
+                return await list_events(connection, owner, **narrowed, start_at=start_at, end_at=end_at, limit=limit)
+
+    page = run_command(work)
     if as_json:
-        print_json([dict(event.envelope) for event in found])
-        return
-    for event in found:
-        _show(event.envelope, "")
-    if not found:
+        print_json([dict(event.envelope) for event in page.events])
+    elif not page.events:
         typer.echo("There are none.")
+    else:
+        for event in page.events:
+            _show(event.envelope, "")
+    if page.last_key:
+        typer.echo(f"There are more than {limit:,}: --limit, or --since the last of these.", err=True)
 
 
 @events.command("publish")

@@ -14,6 +14,7 @@ from matrixhub.cli.local import run as run_command
 from matrixhub.model.ids import ApplicationId, KeyId, PropertyId
 from matrixhub.model.secret import Secret
 from matrixhub.store.keys import IngestKey, create_key, list_keys, revoke_key
+from matrixhub.store.sites import require_property
 
 keys = typer.Typer(no_args_is_help=True, help="Keys that devices and gateways send readings with.")
 
@@ -69,6 +70,7 @@ def list_(property_id: PropertyOption, data: DataOption = None, as_json: JsonOpt
 
     async def work() -> Sequence[IngestKey]:
         async with open_operator(data) as operator:
+            await require_property(operator.database, PropertyId(property_id))
             return await list_keys(operator.database, PropertyId(property_id))
 
     found = run_command(work)

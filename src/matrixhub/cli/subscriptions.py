@@ -47,6 +47,7 @@ from matrixhub.service import open_sender
 from matrixhub.store.attempts import RecordedAttempt, record_attempt
 from matrixhub.store.books import PostgresBooks
 from matrixhub.store.replays import ReplayRecord, ask_replay, list_replays, shown_position, withdraw_replay
+from matrixhub.store.sites import require_property
 from matrixhub.store.subscriptions import (
     Overview,
     create_subscription,
@@ -216,6 +217,7 @@ def list_(
     async def work() -> list[Overview]:
         async with open_operator(data) as operator:
             if property_id is not None:
+                await require_property(operator.database, PropertyId(property_id))
                 owners: Sequence[PropertyId] = [PropertyId(property_id)]
             else:
                 owners = await subscribed_properties(operator.database)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from matrixhub.model.errors import InvalidValue
+from matrixhub.model.event import LITERAL, PRIORITIES
 
 WORDS = 5
 URGENT = "HIGH"
@@ -36,12 +37,21 @@ def check_pattern(pattern: str) -> None:
     for word in words:
         if word in (ANY, ANY_NUMBER):
             continue
-        if any(c in "*#>" or c.isspace() or not c.isprintable() for c in word):
+        if ANY in word or ANY_NUMBER in word:
             raise InvalidValue(f"`*` and `#` are words of their own in a pattern, not parts of one such as {word!r}")
-    if not expanded(pattern):
-        raise InvalidValue(
-            "no routing key has that many words; they are matrix.<principal>.<module>.<event>.<priority>"
-        )
+        if any(c == ">" or c.isspace() or not c.isprintable() for c in word):
+            raise InvalidValue(f"no word of a routing key has `>`, blanks or control characters, as {word!r} has")
+    _check_that_a_key_can_match(expanded(pattern))
+
+
+def _check_that_a_key_can_match(fives: Iterable[FivePattern]) -> None:
+    keys = f"they are {LITERAL}.<principal>.<module>.<event>.<priority>"
+    if not fives:
+        raise InvalidValue(f"no routing key has that many words; {keys}")
+    if not any(five[0] in (ANY, LITERAL) for five in fives):
+        raise InvalidValue(f"every routing key begins with {LITERAL}; {keys}")
+    if not any(five[0] in (ANY, LITERAL) and five[-1] in (ANY, *PRIORITIES) for five in fives):
+        raise InvalidValue(f"every routing key ends with {', '.join(PRIORITIES[:-1])} or {PRIORITIES[-1]}; {keys}")
 
 
 def matches(pattern: str, key: str) -> bool:

@@ -31,7 +31,7 @@ async def create_application(connection: Any, application: Application) -> None:
         usage.day,
     )
     if row is None:
-        raise NameTaken(f"property {application.property_id} has an application {application.id}")
+        raise NameTaken(f"property {application.property_id} has or had an application {application.id}")
 
 
 async def list_applications(connection: Any, property_id: PropertyId) -> Sequence[Application]:

@@ -17,6 +17,7 @@ from matrixhub.model.errors import Conflict, NotFound, StoreError
 from matrixhub.model.ids import BuildingId, LevelId, PropertyId, SlotId, ZoneId
 from matrixhub.model.site import Slot
 from matrixhub.model.slot import Association, DeviceSlot, Sighting, SlotFilter
+from matrixhub.store.grids import share_places
 from matrixhub.store.pool import Database
 from matrixhub.store.sites import SITE_CHANNEL, device_conflicts
 from matrixhub.store.sql import load_statements
@@ -75,13 +76,19 @@ async def read_slot(connection: Any, property_id: PropertyId, slot_id: SlotId) -
 
 
 async def lock_slot(connection: Any, property_id: PropertyId, slot_id: SlotId) -> DeviceSlot:
-    """A slot that nobody else changes until the transaction ends. Raises NotFound."""
-    await connection.fetchval(_SQL["lock_slot"], property_id, slot_id)
+    """A slot that nobody else changes until the transaction ends, nor applies a site file meanwhile. Raises NotFound.
+
+    A site file locks zones before slots, and acts on a slot lock that before its zone: they must not meet.
+    """
+    await share_places(connection, property_id)
+    if not await connection.fetchval(_SQL["lock_slot"], property_id, slot_id):
+        raise NotFound(f"property {property_id} has no device slot {slot_id}")
     return await read_slot(connection, property_id, slot_id)
 
 
 async def lock_zone(connection: Any, property_id: PropertyId, zone_id: ZoneId) -> ZonePlace:
-    """Where a zone lies, which stays until the transaction ends. Raises NotFound."""
+    """Where a zone lies, which stays until the transaction ends; as for `lock_slot`. Raises NotFound."""
+    await share_places(connection, property_id)
     row = await connection.fetchrow(_SQL["lock_zone"], property_id, zone_id)
     if row is None:
         raise NotFound(f"property {property_id} has no zone {zone_id}")

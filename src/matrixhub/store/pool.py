@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from matrixhub.model.errors import EngineError, StoreError
+from matrixhub.model.errors import EngineError, NotFound, StoreError
 from matrixhub.observe import MigrationsApplied, Observe, StoreFailed
 
 Connection = Any
@@ -29,7 +29,7 @@ LISTEN_RETRY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An open pool. `connection` turns every driver fault into a StoreError."""
+    """An open pool. `connection` turns driver faults into StoreError, and a reference to what is gone into NotFound."""
 
     pool: Pool
     dsn: str
@@ -94,6 +94,9 @@ def store_errors() -> Any:
     """Turn faults of the driver into ours; mistakes in SQL stay what they are, defects."""
     try:
         yield
+    except asyncpg.ForeignKeyViolationError as error:
+        # Statements look for what they refer to before, so it was there until a moment ago.
+        raise NotFound(f"what was named is being removed: {error.detail}") from error
     except _UNREACHABLE as error:
         raise StoreError(f"PostgreSQL: {str(error) or type(error).__name__}") from error
 

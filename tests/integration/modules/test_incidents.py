@@ -17,6 +17,7 @@ import pytest_asyncio
 from tests.integration.modules.floor import (
     BUILDING,
     LOBBY,
+    OTHER_BUILDING,
     OTHER_PROPERTY,
     OTHER_ZONE,
     PROPERTY,
@@ -25,6 +26,7 @@ from tests.integration.modules.floor import (
     at,
     draft,
 )
+from tests.integration.waiting import wait_someone_waits
 
 from matrixhub.model.errors import (
     LimitViolated,
@@ -251,6 +253,19 @@ async def test_incidents_are_not_assigned_by_themselves_where_the_building_wants
     assert made.assignee is None
     told = await unsent_notices(floor.database.pool, PROPERTY, 100)
     assert {(notice.work_order_id, notice.entity) for notice in told} == {(made.id, one.seat_id) for one in people}
+
+
+async def test_an_incident_of_a_building_that_is_being_removed_is_not_made(floor: Floor) -> None:
+    wanted = draft(zone_id=OTHER_ZONE)
+    async with floor.database.transaction() as removing:
+        await removing.execute("delete from buildings where id = $1", OTHER_BUILDING)
+        making = asyncio.create_task(
+            incidents.create_incident(floor.platform, OTHER_PROPERTY, OTHER_BUILDING, wanted, actor="guard")
+        )
+        await wait_someone_waits(removing)
+    with pytest.raises(NotFound):
+        await making
+    assert await floor.event_names() == []
 
 
 async def test_incidents_are_shared_out_evenly_within_a_batch_and_between_those_at_once(floor: Floor) -> None:

@@ -84,7 +84,17 @@ def test_no_pattern_is_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["#", "matrix.#", "matrix.b1.scgrids.ZONE_CREATED.*", "matrix.#.#.HIGH", "*.*.*.*.*"]
+    "pattern",
+    [
+        "#",
+        "matrix.#",
+        "matrix.b1.scgrids.ZONE_CREATED.*",
+        "matrix.#.#.HIGH",
+        "*.*.*.*.*",
+        "#.b1.#",
+        "#.scgrids.#.LOW",
+        "#.INCIDENT_CREATED.#",
+    ],
 )
 def test_a_good_pattern_passes(pattern: str) -> None:
     check_pattern(pattern)
@@ -105,8 +115,27 @@ def test_a_good_pattern_passes(pattern: str) -> None:
         "matrix.b1.scgrids.ZONE_CREATED",
         "*.*.*.*.*.*",
         "x" * 641,
+        "scgrids.#",
+        "Matrix.b1.#",
+        "matrix.*.scgrids.ZONE_CREATED.urgent",
+        "#.ZONE_CREATED.HIGH.x",
+        "matrix.*.*.*.b1",
     ],
 )
 def test_what_is_no_pattern_or_matches_no_key_is_refused(pattern: str) -> None:
     with pytest.raises(InvalidValue):
+        check_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "what"),
+    [
+        ("matrix.b>.#", "`>`, blanks or control characters, as 'b>' has"),
+        ("matrix.b*.#", "words of their own in a pattern, not parts of one such as 'b\\*'"),
+        ("scgrids.#", "begins with matrix"),
+        ("#.urgent", "ends with HIGH, MEDIUM, NORMAL or LOW"),
+    ],
+)
+def test_what_is_wrong_with_a_pattern_is_told(pattern: str, what: str) -> None:
+    with pytest.raises(InvalidValue, match=what):
         check_pattern(pattern)

@@ -1,0 +1,18 @@
+"""Waits for what another connection does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+LIMIT_S = 30.0
+
+
+async def wait_someone_waits(connection: Any) -> None:
+    """Return when another connection waits for what this one holds."""
+    mine = "select exists (select from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid)))"
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            if await connection.fetchval(mine):
+                return
+            await asyncio.sleep(0.01)
