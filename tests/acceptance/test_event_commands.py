@@ -30,7 +30,7 @@ def app(hub: Hub) -> Iterator[str]:
 
 
 def publish(hub: Hub, app: str, *args: str) -> dict[str, Any]:
-    made: dict[str, Any] = hub.ask("events", "publish", "--application", app, *args)
+    made: dict[str, Any] = asked(hub, "events", "publish", "--application", app, *args)
     return made
 
 
@@ -39,8 +39,15 @@ def lines(said: str) -> list[dict[str, Any]]:
 
 
 def in_process(hub: Hub, *args: str) -> Result:
-    """A command that is refused at once, without the start of an interpreter, which takes a second."""
+    """A command without the start of an interpreter, which takes a second."""
     return CliRunner().invoke(matrixhub_app, [*args, "--data", str(hub.data)], env=dict(hub.settings))
+
+
+def asked(hub: Hub, *args: str) -> Any:
+    """What a command prints for scripts, run in this process; it must have succeeded."""
+    done = in_process(hub, *args, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def tailing(hub: Hub, name: str, *args: str) -> Program:
@@ -58,7 +65,7 @@ def test_an_event_published_by_hand_is_in_the_log_and_on_the_bus(hub: Hub, app: 
     made = publish(hub, app, "LIFT_STUCK", "--priority", "HIGH", "--meta", '{"Lift": 2}', "--description", "Lift 2")
     check_envelope(made)
     assert made["RoutingKey"] == f"matrix.{PROPERTY}.lift-monitor.LIFT_STUCK.HIGH"
-    assert made in hub.ask("events", "log", "--property", PROPERTY, "--module", app)
+    assert made in asked(hub, "events", "log", "--property", PROPERTY, "--module", app)
     told = hub.run("events", "tail", f"matrix.{PROPERTY}.*.LIFT_STUCK.#", "--from", "beginning", "--count", "1")
     assert told.code == 0
     assert f"{made['RoutingKey']}  Lift 2" in told.out
@@ -139,15 +146,15 @@ def post(hub: Hub, key: str, body: object) -> tuple[int, Message]:
 
 
 def test_a_key_of_an_application_publishes_until_its_quota_is_used_up(hub: Hub, app: str) -> None:
-    hub.ask("application", "create", "small", "--property", PROPERTY, "--burst", "2", "--per-minute", "1")
-    key = hub.ask("key", "create", "--property", PROPERTY, "--application", "small")["key"]
+    asked(hub, "application", "create", "small", "--property", PROPERTY, "--burst", "2", "--per-minute", "1")
+    key = asked(hub, "key", "create", "--property", PROPERTY, "--application", "small")["key"]
     item = {"Event": "TRIED", "Priority": "LOW", "Description": "", "Meta": {}}
     assert post(hub, key, {"events": [item, item]})[0] == 200
     status, headers = post(hub, key, {"events": [item]})
     assert (status, 0 < int(headers["Retry-After"]) <= 60) == (429, True)
-    assert hub.ask("application", "update", "small", "--property", PROPERTY, "--per-day", "9")["per_day"] == 9
-    assert hub.ask("application", "revoke", "small", "--property", PROPERTY)["revoked_at"]
+    assert asked(hub, "application", "update", "small", "--property", PROPERTY, "--per-day", "9")["per_day"] == 9
+    assert asked(hub, "application", "revoke", "small", "--property", PROPERTY)["revoked_at"]
     assert post(hub, key, {"events": [item]})[0] == 401
-    assert "may publish nothing" in hub.run("application", "update", "small", "--property", PROPERTY, "--name", "x").out
-    listed = hub.run("application", "list", "--property", PROPERTY)
-    assert "small" in listed.out
+    changed = in_process(hub, "application", "update", "small", "--property", PROPERTY, "--name", "x")
+    assert "may publish nothing" in changed.stdout
+    assert "small" in in_process(hub, "application", "list", "--property", PROPERTY).stdout

@@ -159,9 +159,10 @@ class EventRun(Run):
         """Where the stream began when a filter came to be: what was removed before nobody waited for."""
         self.overtaken = 0
         process = Process(self.rng)
+        pending_s = self.rng.choice([6, 48]) * HOUR_S
         self.retention = Retention(
             RetentionSettings(
-                stream_s=6 * HOUR_S, pending_s=48 * HOUR_S, attempts_s=1.0, parked_s=1.0, events_s=180 * 86_400
+                stream_s=HOUR_S, pending_s=pending_s, attempts_s=1.0, parked_s=1.0, events_s=180 * 86_400
             ),
             self.hub.bus,
             self.books,
