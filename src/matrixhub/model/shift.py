@@ -5,6 +5,7 @@ Source: docs/contract/workforce.md §3
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from matrixhub.model.address import Coordinates
 from matrixhub.model.devices import Json
-from matrixhub.model.errors import WrongState
+from matrixhub.model.errors import WrongParameters, WrongState
 from matrixhub.model.event import Event, platform_event
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, TaskId, ZoneId
 from matrixhub.model.time import calendar
@@ -79,10 +80,14 @@ class Break:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What a shift costs: a value `V` and its unit `U`."""
+    """What a shift costs: a value `V` and its unit `U`. Raises WrongParameters for a value that is no number."""
 
     unit: str = ""
     value: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise WrongParameters("Cost has a finite value")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

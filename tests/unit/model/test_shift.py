@@ -312,3 +312,9 @@ def test_the_distance_of_two_places_is_that_along_the_ground() -> None:
     assert distance_m(
         Coordinates(latitude=0, longitude=179.9), Coordinates(latitude=0, longitude=-179.9)
     ) == pytest.approx(22_239, rel=0.01)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_cost_is_a_number(value: float) -> None:
+    with pytest.raises(WrongParameters):
+        Cost(unit="SGD", value=value)
