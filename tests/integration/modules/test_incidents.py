@@ -814,6 +814,8 @@ async def test_a_question_that_is_too_large_or_no_question_is_refused(floor: Flo
             await work_queries.page_work(floor.platform, PROPERTY, Wanted(), key=key)
     with pytest.raises(QueryTooLong):
         await work_queries.last_tasks(floor.platform, PROPERTY, limit=101)
+    with pytest.raises(WrongParameters):
+        await work_queries.last_tasks(floor.platform, PROPERTY, until=datetime(1, 1, 1, tzinfo=UTC))
 
 
 async def test_tasks_are_published_and_removed_with_their_shift(floor: Floor) -> None:

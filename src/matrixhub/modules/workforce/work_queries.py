@@ -16,6 +16,7 @@ import msgspec
 from matrixhub.model.errors import QueryTooLong, WrongParameters
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, TaskId, ZoneId
 from matrixhub.model.paging import check_page
+from matrixhub.model.time import check_year
 from matrixhub.model.work_order import Status, WorkOrder, WorkType
 from matrixhub.modules.work import Platform
 from matrixhub.store import work_orders as store
@@ -86,11 +87,12 @@ async def last_tasks(
 ) -> list[WorkOrder]:
     """The last tasks, newest first; without a range those of the last 24 hours. The sign of `limit` counts for nothing.
 
-    Raises: QueryTooLong for more than 100.
+    Raises: QueryTooLong for more than 100, WrongParameters for an end that nothing lies before.
     """
     if abs(limit) > LAST_MAX:
         raise QueryTooLong(f"at most {LAST_MAX} tasks are given")
     until = until or platform.now() + timedelta(seconds=1)
+    check_year(until)
     async with platform.database.connection() as connection:
         return await store.latest_tasks(
             connection,
