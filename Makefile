@@ -12,7 +12,7 @@ help:
 	@echo "make test    install, then run the tests"
 	@echo "make check   style, types, import contracts, documents"
 	@echo "make bench   the measurements that docs/benchmarks.md quotes"
-	@echo "make soak    load with random SIGKILL for SOAK_SECONDS=300, then the account of every reading"
+	@echo "make soak    the long tests; then load with random SIGKILL for SOAK_SECONDS=300, and the account of every reading"
 	@echo "make openapi write openapi.json from the handlers"
 	@echo "make fmt     format the code"
 	@echo "make lock    renew requirements/*.txt from pyproject.toml"
@@ -52,6 +52,7 @@ check: $(VENV)/dev
 	$(BIN)/python -m pytest -q tests/docs
 
 soak: $(VENV)/dev
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m long
 	$(BIN)/python -m tests.acceptance.soak --seconds $(SOAK_SECONDS)
 
 bench: $(VENV)/bench

@@ -43,6 +43,7 @@ async def execute(hub: Hub, statement: str) -> None:
     await connection.close()
 
 
+@pytest.mark.long
 async def test_the_balance_holds_while_the_hub_is_killed_under_load(hub: Hub) -> None:
     async with hub.customer("--from", "beginning") as customer, hub.customer("--type", "SMARTCLEAN#UM") as other:
         async with Load(hub) as load:

@@ -280,7 +280,7 @@ async def test_health_and_metrics_tell_what_happened(hub: Hub, session: Session)
     async with session.get(f"{hub.url}/health/ready") as answer:
         assert (answer.status, set((await answer.json())["checks"])) == (
             200,
-            {"postgres", "nats", "deliveries", "relay"},
+            {"postgres", "nats", "deliveries", "relay", "scheduler"},
         )
     async with session.get(f"{hub.url}/metrics") as answer:
         assert answer.status == 200

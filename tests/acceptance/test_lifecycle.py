@@ -117,7 +117,7 @@ async def test_sigint_ends_with_0_as_well(hub: Hub) -> None:
     assert len(hub.program.facts("EngineStopped")) == 2
 
 
-@pytest.mark.parametrize("end", ["stop", "kill", "kill_everything"])
+@pytest.mark.parametrize("end", ["stop", pytest.param("kill", marks=pytest.mark.long), "kill_everything"])
 async def test_readings_that_wait_arrive_after_a_restart(hub: Hub, end: str) -> None:
     async with hub.customer() as customer:
         first = await send_some(hub, 50)

@@ -183,7 +183,7 @@ class Trial:
             self.scanner.plant(f"signing key of {name}, {key.kind}", text[: 40 if key.kind == "v1a" else None])
 
 
-@pytest.fixture(scope="module", params=["json", "console"])
+@pytest.fixture(scope="module", params=["json", pytest.param("console", marks=pytest.mark.long)])
 def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
     """A hub that logs all it can."""
     settings = {

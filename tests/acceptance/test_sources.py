@@ -102,6 +102,7 @@ async def test_a_recording_that_cannot_be_read_says_where_to_go_on(hub: Hub) -> 
     assert "Traceback" not in done.said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name, site, property_id",
     [("office-environment", "office.site.yaml", OFFICE), ("door-counts", "door.site.yaml", DOOR)],

@@ -107,6 +107,7 @@ async def test_a_worker_that_stood_still_longer_than_its_lease_delivers_nothing_
         await wait_shares(hub, all_customers, [SUBSCRIPTIONS])
 
 
+@pytest.mark.long
 async def test_a_worker_that_is_stopped_gives_its_subscriptions_back_without_a_repeat(hub: Hub) -> None:
     async with customers(hub) as all_customers:
         worker = await asyncio.to_thread(hub.start_worker)

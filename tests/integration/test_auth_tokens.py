@@ -120,6 +120,7 @@ class OwnTime(SystemClock):
         return self.instant_ms / 1000
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # some 20 s of work, which a busy machine makes many of
 async def test_eight_workers_ask_once_for_each_of_ten_thousand_expiries(dsns: Dsns, database: Database) -> None:
     rounds, shared = 250, 40

@@ -206,7 +206,8 @@ async def test_relays_that_are_killed_at_every_step_pass_every_event_on_once_and
         stop.set()
         counts = await asyncio.gather(*killing)
         await last
-    assert min(counts) > 10
+    assert min(counts) > 0
+    assert sum(counts) > 20
     assert await stream_lines(bus) == await log_lines(database, 0)
     assert len(set(await stream_lines(bus))) == await newest(database)
 

@@ -123,7 +123,7 @@ async def rows(rig: Rig, things: Things) -> list[Any]:
         "select * from replays where subscription_id in (select id from subscriptions where property_id = $1)",
         "select property_id, key from idempotency_keys where property_id = $1",
         "select * from applications where property_id = $1",
-        "select line from events where property_id = $1",
+        "select line from events where property_id = $1 order by number",
     )
     async with rig.database.connection() as connection:
         return [await connection.fetch(statement, things.property_id) for statement in statements]
