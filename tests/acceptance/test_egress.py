@@ -89,6 +89,7 @@ async def test_a_subscription_to_a_forbidden_address_is_refused_with_the_command
     assert "Traceback" not in done.said
 
 
+@pytest.mark.long
 def test_what_is_allowed_is_listed_until_it_is_revoked(hub: Hub) -> None:
     owner = ("--property", PROPERTY)
     assert "public internet only" in hub.run("egress", "list", *owner).said

@@ -401,7 +401,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
 }
 
-EVERY = 3
+EVERY = 5
 """Of all schemes but the first, one case in so many runs in each suite: every scheme and every fault is in it. The
 others are long."""
 

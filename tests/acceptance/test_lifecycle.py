@@ -117,7 +117,9 @@ async def test_sigint_ends_with_0_as_well(hub: Hub) -> None:
     assert len(hub.program.facts("EngineStopped")) == 2
 
 
-@pytest.mark.parametrize("end", ["stop", pytest.param("kill", marks=pytest.mark.long), "kill_everything"])
+@pytest.mark.parametrize(
+    "end", ["stop", *(pytest.param(end, marks=pytest.mark.long) for end in ("kill", "kill_everything"))]
+)
 async def test_readings_that_wait_arrive_after_a_restart(hub: Hub, end: str) -> None:
     async with hub.customer() as customer:
         first = await send_some(hub, 50)
@@ -134,6 +136,7 @@ async def test_readings_that_wait_arrive_after_a_restart(hub: Hub, end: str) -> 
     customer.check(first + waiting)
 
 
+@pytest.mark.long
 async def test_nothing_comes_while_a_subscription_is_paused_and_everything_after(hub: Hub) -> None:
     async with hub.customer() as paused, hub.customer() as other:
         before = await send_some(hub, 50)

@@ -172,6 +172,7 @@ def check_answer(sent: Sent, status: int, kind: str, answer: bytes) -> None:
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+@pytest.mark.long
 @given(some=st.lists(bodies, min_size=BODIES, max_size=BODIES))
 def test_10000_malformed_bodies_get_no_5xx(line: Line, some: list[Sent]) -> None:
     for body, encoding in some:

@@ -124,6 +124,7 @@ async def test_the_sample_building_is_simulated(hub: Hub) -> None:
     assert len({item["DevType"] for item in items(customer)}) > 5
 
 
+@pytest.mark.long
 async def test_a_load_of_a_made_building_is_simulated(hub: Hub) -> None:
     made = hub.directory / "made.yaml"
     args = ("simulate", "--devices", "200", "--buildings", "2")
