@@ -89,9 +89,6 @@ CATALOGUE: Mapping[str, EventKind] = {
 }
 """The 22 published events by id. Source: docs/contract/event-bus.md §4"""
 
-MODULES = frozenset(kind.module for kind in CATALOGUE.values())
-"""The modules of the platform that make events."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:

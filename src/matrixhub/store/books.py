@@ -14,7 +14,6 @@ from matrixhub.store.pool import Database
 from matrixhub.store.sql import load_statements
 from matrixhub.store.subscriptions import (
     SUBSCRIPTION_CHANNEL,
-    Overview,
     express_from_row,
     filter_document,
     read_filter,
@@ -105,28 +104,6 @@ class PostgresBooks:
             if await connection.fetchval(_SQL["lock_progress"], subscription) is None:
                 return 0
             return int(await connection.fetchval(_SQL["expire_parked"], subscription, before, EXPIRE_PARKED_MAX))
-
-
-def account_of(overview: Overview) -> Account:
-    """The account of a subscription that was read already."""
-    made, progress = overview.subscription, overview.progress
-    return Account(
-        id=made.id,
-        property_id=made.property_id,
-        filter=made.filter,
-        accepted=overview.accepted,
-        accepted_to=overview.accepted_to,
-        position=progress.position,
-        sending_to=progress.sending_to,
-        step=progress.step,
-        express=progress.express,
-        ahead=progress.ahead,
-        delivered=progress.delivered,
-        parked=progress.parked,
-        expired=progress.expired,
-        skipped=progress.skipped,
-        replayed=progress.replayed,
-    )
 
 
 def _account_from_row(row: Any) -> Account:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from matrixhub.model.errors import LimitViolated, NotFound
@@ -45,12 +45,6 @@ async def save_seat(connection: Any, seat: Seat) -> Seat:
 async def list_seats(connection: Any, property_id: PropertyId) -> Sequence[Seat]:
     """All seats of the property, by number."""
     return [_seat(row) for row in await connection.fetch(_SQL["list"], property_id)]
-
-
-async def seat_names(connection: Any, property_id: PropertyId, seat_ids: Collection[SeatId]) -> Mapping[SeatId, str]:
-    """The names of seats of the property; those it does not have are missing."""
-    rows = await connection.fetch(_SQL["names"], property_id, list(seat_ids))
-    return {SeatId(row["id"]): row["name"] for row in rows}
 
 
 def _found(row: Any, property_id: PropertyId, seat_id: SeatId) -> Seat:

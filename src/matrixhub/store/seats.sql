@@ -22,6 +22,3 @@ where property_id = $1 and id = $2 returning *;
 
 -- name: list
 select * from seats where property_id = $1 order by number;
-
--- name: names
-select id, name from seats where property_id = $1 and id = any($2::text[]);
