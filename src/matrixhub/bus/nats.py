@@ -619,7 +619,7 @@ def _read_publish_answer(message: Msg) -> _PublishAnswer | None:
 
 def _publish_failure(error: _PublishError) -> BaseException:
     if error.err_code in _STREAM_FULL:
-        return StreamFull(f"the stream of readings is full: {error.description}")
+        return StreamFull(f"the stream is full, see streams.size_bytes_max: {error.description}")
     return BusError(f"publish: {error.description}")
 
 
