@@ -182,6 +182,16 @@ class RequestServed(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ActionServed(Fact):
+    """An operation of Matrix Web Services was answered; `operation` is empty for one that is none."""
+
+    level: ClassVar[Level] = "debug"
+    operation: str
+    status: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RequestFailed(Fact):
     """A request could not be answered for a fault of ours; `at` is where in the code."""
 
@@ -566,6 +576,8 @@ class Metrics:
             "rest_requests", "Requests to the REST face, by route and answer.", "method", "route", "status"
         )
         self.serve_time = histogram("rest_request", "From request to the end of its answer.")
+        self.actions = counter("actions", "Operations that were called, by name and answer.", "operation", "status")
+        self.action_time = histogram("action", "From an operation's request to the end of its answer.")
         self.messages = counter("stream_messages_stored", "Messages stored in the stream.")
         self.store_time = histogram("stream_write", "From write to acknowledgement by the stream.")
         self.delivered = counter("readings_delivered", "Readings and events taken by destinations.")
@@ -623,6 +635,9 @@ class Metrics:
             case RequestServed():
                 self.served.labels(fact.method, fact.route, str(fact.status)).inc()
                 self.serve_time.observe(fact.seconds)
+            case ActionServed():
+                self.actions.labels(fact.operation, str(fact.status)).inc()
+                self.action_time.observe(fact.seconds)
             case ReadingRefused():
                 self.refused.labels(fact.code).inc()
             case MessagesStored():

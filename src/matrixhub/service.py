@@ -54,6 +54,7 @@ from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
 from matrixhub.store.timers import TIMER_CHANNEL
 from matrixhub.store.tokens import PostgresTokens
+from matrixhub.store.versions import Versions
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer
@@ -233,7 +234,7 @@ async def _run_roles(
 ) -> None:
     began = time.perf_counter()
     async with AsyncExitStack() as resources:  # opened in order, closed in reverse
-        from matrixhub.api import HttpServer, RestHub, make_app  # takes as long as all else a command imports
+        from matrixhub.api import HttpServer, Parts, make_app  # takes as long as all else a command imports
 
         http = HttpServer(*listen_address(settings), settings.stop.grace_s)
         resources.callback(http.close)
@@ -266,10 +267,13 @@ async def _run_roles(
             checks["relay"] = _as_check(_add_relay(database, buses["events"], observe, stages).healthy)
         if "scheduler" in roles:
             checks["scheduler"] = _as_check(_add_scheduler(database, observe, stages).healthy)
-        rest = None
+        parts = None
         if "api" in roles:
-            rest = RestHub(
+            versions = Versions(database)
+            resources.push_async_callback(versions.close)
+            parts = Parts(
                 database=database,
+                versions=versions,
                 codec=codec,
                 buses=buses,
                 sender=sender,
@@ -277,8 +281,9 @@ async def _run_roles(
                 limits=batch_limits(settings),
                 allowed_to_all=tuple(settings.deliveries.egress_allow),
                 quota=quota_defaults(settings),
+                unhealthy_after_s=settings.devices.unhealthy_after_s,
             )
-        app = make_app(checks, metrics, ingest, rest, observe)
+        app = make_app(checks, metrics, ingest, parts, observe)
         stages.append(("http", partial(_serve_http, http, app, http_done)))
         info = HubInfo(url=http.url, roles=roles, seconds=time.perf_counter() - began)
         observe(HubStarted(version=__version__, roles=" ".join(roles), url=info.url, seconds=round(info.seconds, 3)))

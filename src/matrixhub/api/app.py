@@ -17,10 +17,13 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
 from matrixhub import __version__
+from matrixhub.api.access import Gate
+from matrixhub.api.actions import ActionsApp, is_actions_path
 from matrixhub.api.auth import provide_property, require_manager
 from matrixhub.api.bodies import BODY_BYTES_MAX
+from matrixhub.api.parts import Parts
 from matrixhub.api.problems import exception_handlers
-from matrixhub.api.rest import RestHub, rest_handlers
+from matrixhub.api.rest import rest_handlers
 from matrixhub.ingest import IngestApp
 from matrixhub.ingest.http import Receive, Scope, Send
 from matrixhub.observe import Metrics, Observe, RequestServed, ignore
@@ -44,17 +47,20 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def make_app(
-    checks: Checks, metrics: Metrics, ingest: IngestApp | None, rest: RestHub | None = None, observe: Observe = ignore
+    checks: Checks, metrics: Metrics, ingest: IngestApp | None, parts: Parts | None = None, observe: Observe = ignore
 ) -> Asgi:
     """The ASGI application of a process, with the faces of the roles that it has."""
-    pages: Any = make_pages(checks, metrics, rest, observe)
+    pages: Any = make_pages(checks, metrics, parts, observe)
+    actions = ActionsApp(parts, Gate(parts), observe) if parts is not None else None
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        # The route that carries every reading is taken here; the others are few enough for a framework.
+        # The route that carries every reading and the one of all operations are taken here; the others are few enough
+        # for a framework.
         if ingest is not None and scope["type"] == "http" and scope["path"] == READINGS_PATH:
             await ingest(scope, receive, send)
         elif scope["type"] == "http":
-            await _identified(pages, observe, scope, receive, send)
+            serves = actions if actions is not None and is_actions_path(scope["path"]) else pages
+            await _identified(serves, observe, scope, receive, send)
         else:
             await pages(scope, receive, send)
 
@@ -62,7 +68,7 @@ def make_app(
 
 
 def make_pages(
-    checks: Checks, metrics: Metrics, rest: RestHub | None, observe: Observe, *, described: bool = False
+    checks: Checks, metrics: Metrics, parts: Parts | None, observe: Observe, *, described: bool = False
 ) -> Litestar:
     """What the framework serves; `described` is for making the OpenAPI document, the same for every process."""
 
@@ -99,21 +105,21 @@ def make_pages(
         return Response(text.encode(), media_type="application/json")
 
     handlers: list[ControllerRouterHandler] = [live, ready, prometheus, openapi]
-    if rest is not None or described:
+    if parts is not None or described:
         handlers.append(
             Router(
                 path=REST_PATH,
                 route_handlers=rest_handlers(),
                 guards=[require_manager],
                 dependencies={
-                    "hub": Provide(lambda: rest, sync_to_thread=False),
+                    "hub": Provide(lambda: parts, sync_to_thread=False),
                     "property_id": Provide(provide_property),
                 },
             )
         )
     return Litestar(
         route_handlers=handlers,
-        state=State({"hub": rest}),
+        state=State({"hub": parts}),
         exception_handlers=exception_handlers(observe),
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=OpenAPIConfig(title="Matrix Hub", version=__version__, use_handler_docstrings=True)

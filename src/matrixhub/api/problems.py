@@ -112,14 +112,7 @@ def exception_handlers(observe: Observe) -> ExceptionHandlersMap:
     def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         told, request_id = translated(error), str(request.scope.get("request_id", ""))
         if told.status >= 500:
-            observe(
-                RequestFailed(
-                    route=str(request.scope.get("path_template", "")),
-                    request_id=request_id,
-                    error=f"{told.code} {told.message}" if told is error else type(error).__name__,
-                    at=_raised_at(error),
-                )
-            )
+            observe(failure_of(error, route=str(request.scope.get("path_template", "")), request_id=request_id))
         allow = allowed_methods(request) if isinstance(told, WrongMethod) else ""
         return Response(
             msgspec.json.encode(problem_of(told, request_id)),
@@ -150,6 +143,16 @@ def _parameter_name(entry: dict[str, Any]) -> str:
     """The name as the request has it; the framework tells that of the variable."""
     name = str(entry.get("key", "")).rstrip("_")
     return name.replace("_", "-").title() if entry.get("source") == "header" else name
+
+
+def failure_of(error: Exception, *, route: str, request_id: str) -> RequestFailed:
+    """A fault of ours, as the operator is told of it."""
+    return RequestFailed(
+        route=route,
+        request_id=request_id,
+        error=f"{error.code} {error.message}" if isinstance(error, MatrixHubError) else type(error).__name__,
+        at=_raised_at(error),
+    )
 
 
 def _raised_at(error: Exception) -> str:

@@ -22,7 +22,7 @@ from matrixhub.cli.local import config_file, fail
 from matrixhub.cli.parked import parked
 from matrixhub.cli.receive import receive
 from matrixhub.cli.replay import replay
-from matrixhub.cli.settings import config, migrate, openapi
+from matrixhub.cli.settings import config, migrate, openapi, operations
 from matrixhub.cli.simulate import simulate
 from matrixhub.cli.sites import site
 from matrixhub.cli.subscriptions import subscription
@@ -67,7 +67,21 @@ def root(
     config_file.set(config)
 
 
-for command in (demo, up, run, simulate, replay, receive, balance, devices, config, openapi, migrate, doctor):
+for command in (
+    demo,
+    up,
+    run,
+    simulate,
+    replay,
+    receive,
+    balance,
+    devices,
+    config,
+    openapi,
+    operations,
+    migrate,
+    doctor,
+):
     app.command()(command)
 app.add_typer(site, name="site")
 app.add_typer(keys, name="key")

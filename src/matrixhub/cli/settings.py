@@ -68,6 +68,18 @@ def openapi(
         file.write_text(openapi_text(), encoding="utf-8")
 
 
+def operations(
+    file: Annotated[Path | None, typer.Argument(help="Where to write it; without it, to standard output.")] = None,
+) -> None:
+    """Write the page of the operations of Matrix Web Services: what each takes and answers."""
+    from matrixhub.api.actions.document import operations_text  # no other command should wait for it
+
+    if file is None:
+        typer.echo(operations_text(), nl=False)
+    else:
+        file.write_text(operations_text(), encoding="utf-8")
+
+
 def migrate(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Bring the database up to date. `up` and `run` do it by themselves; doing it again changes nothing."""
 

@@ -17,6 +17,15 @@ says whether the same call may succeed later without a change.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
+
+Denial = Literal[
+    "IMPLICIT_DENY",
+    "EXPLICIT_DENY",
+    "TRUST_RELATIONSHIP_VIOLATION_IMPLICIT_DENY",
+    "TRUST_RELATIONSHIP_VIOLATION_EXPLICIT_DENY",
+]
+"""Why something is denied, in the words of the wire. Source: docs/contract/web-services.md §4"""
 
 
 class MatrixHubError(Exception):
@@ -139,6 +148,7 @@ class Unauthorised(RequestError):
 
     code = "MH-R006"
     status = 401
+    wire_code = "TOKEN_INVALID"
 
 
 class Overloaded(RequestError):
@@ -271,6 +281,25 @@ class NameTaken(Conflict):
 
     code = "MH-R023"
     wire_code = "WRONG_PARAMETERS"
+
+
+class UnknownOperation(RequestError):
+    """There is no such operation."""
+
+    code = "MH-R024"
+    status = 404
+    wire_code = "UNKNOWN_OPERATION"
+
+
+class AccessDenied(Forbidden):
+    """Nothing allows whoever asks to do this, or something forbids it; `reason` is one of the four published codes."""
+
+    code = "MH-R025"
+
+    def __init__(self, message: str = "", *, reason: Denial = "IMPLICIT_DENY") -> None:
+        self.reason = reason
+        self.wire_code = reason
+        super().__init__(message)
 
 
 class ItemRefused(MatrixHubError):

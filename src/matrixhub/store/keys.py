@@ -41,6 +41,7 @@ class KeyRights:
     A key of an application publishes its events, and does nothing else.
     """
 
+    key_id: KeyId
     property_id: PropertyId | None
     manages: bool
     application_id: ApplicationId | None = None

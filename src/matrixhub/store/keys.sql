@@ -16,7 +16,7 @@ where property_id = $1 order by created_at, id;
 update ingest_keys set revoked_at = now() where property_id = $1 and id = $2 and revoked_at is null returning id;
 
 -- name: find_key
-select property_id, manages or property_id is null as manages, application_id
+select id as key_id, property_id, manages or property_id is null as manages, application_id
 from ingest_keys where digest = $1 and revoked_at is null;
 
 -- Those that may send readings: all but the keys of applications.

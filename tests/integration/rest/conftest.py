@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from tests.integration.rest.rig import LOCAL_KEY, Client, Rig
 
-from matrixhub.api import HttpServer, RestHub, make_app
+from matrixhub.api import HttpServer, Parts, make_app
 from matrixhub.bus import StreamSettings, open_buses
 from matrixhub.config import load_settings
 from matrixhub.deliveries.destinations.https import open_https_sender
@@ -28,6 +28,7 @@ from matrixhub.store.keys import keep_local_key
 from matrixhub.store.pool import migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.subscriptions import Codec
+from matrixhub.store.versions import Versions
 from matrixhub.testing.tokens import MemoryTokens
 
 EGRESS_ALLOW = ("127.0.0.0/8",)
@@ -56,8 +57,9 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
         ):
             await migrate(database, ignore)
             await keep_local_key(database, LOCAL_KEY)
-            hub = RestHub(
+            hub = Parts(
                 database=database,
+                versions=Versions(database),
                 codec=codec,
                 buses=buses,
                 sender=sender,
@@ -65,6 +67,7 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
                 limits=BatchLimits(),
                 allowed_to_all=EGRESS_ALLOW,
                 quota=Quota(),
+                unhealthy_after_s=3600.0,
             )
             server, stop = HttpServer("127.0.0.1", 0, 1.0), asyncio.Event()
             serving = asyncio.create_task(server.run(make_app({}, Metrics(), None, hub, facts.append), stop))

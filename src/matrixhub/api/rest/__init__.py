@@ -3,9 +3,8 @@
 from litestar.handlers import HTTPRouteHandler
 
 from matrixhub.api.rest import applications, attempts, balance, events, parked, replays, signing, subscriptions
-from matrixhub.api.rest.hub import RestHub
 
-__all__ = ["RestHub", "rest_handlers"]
+__all__ = ["rest_handlers"]
 
 
 def rest_handlers() -> list[HTTPRouteHandler]:

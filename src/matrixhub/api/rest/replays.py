@@ -11,8 +11,9 @@ from matrixhub.api.auth import PropertyScope
 from matrixhub.api.bodies import ApiRequest, parse_as, read_body
 from matrixhub.api.idempotency import IdempotencyKey, Make, answer, make_once
 from matrixhub.api.paging import LIMIT, CursorQuery, LimitQuery, cut_page, make_cursor, read_cursor
+from matrixhub.api.parts import Parts
 from matrixhub.api.rest import documents as doc
-from matrixhub.api.rest.hub import Hub, RestHub
+from matrixhub.api.rest.hub import Hub
 from matrixhub.api.rest.parameters import SubscriptionQuery, subscription_id_of, uuids
 from matrixhub.api.rest.views import position_view, replay_view
 from matrixhub.deliveries.desk import FromAttempt, FromPlace, PlannedReplay, ReplayStart, Since, plan_replay
@@ -97,7 +98,7 @@ async def withdraw(hub: Hub, property_id: PropertyScope, replay_id: ReplayPath) 
     await withdraw_replay(hub.database, property_id, replay.subscription_id, replay_id)
 
 
-async def _plan(hub: RestHub, property_id: PropertyId, asked: doc.NewReplay) -> PlannedReplay:
+async def _plan(hub: Parts, property_id: PropertyId, asked: doc.NewReplay) -> PlannedReplay:
     start = _start(asked)
     overview = await show_subscription(hub.database, hub.codec, property_id, SubscriptionId(asked.subscription))
     return await plan_replay(hub.database, hub.buses[overview.subscription.filter.source], overview, start)

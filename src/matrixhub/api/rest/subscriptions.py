@@ -12,8 +12,9 @@ from matrixhub.api.bodies import MERGE_PATCH_TYPES, ApiRequest, parse_json, read
 from matrixhub.api.etags import IfMatch, check_match, etag
 from matrixhub.api.idempotency import IdempotencyKey, Make, answer, make_once
 from matrixhub.api.paging import LIMIT, CursorQuery, LimitQuery, cut_page, make_cursor, read_cursor
+from matrixhub.api.parts import Parts
 from matrixhub.api.rest import documents as doc
-from matrixhub.api.rest.hub import Hub, RestHub
+from matrixhub.api.rest.hub import Hub
 from matrixhub.api.rest.parameters import SubscriptionPath
 from matrixhub.api.rest.views import attempt_view, subscription_view
 from matrixhub.deliveries.desk import check_reach, first_position, send_test
@@ -211,7 +212,7 @@ Altered = Callable[[Subscription], Awaitable[Subscription]]
 
 
 async def update_with(
-    hub: RestHub, property_id: PropertyId, subscription_id: SubscriptionId, if_match: str | None, altered: Altered
+    hub: Parts, property_id: PropertyId, subscription_id: SubscriptionId, if_match: str | None, altered: Altered
 ) -> Subscription:
     """Read, alter and keep a subscription, anew if someone else changes it in between and no version was asked for.
 
@@ -230,20 +231,20 @@ async def update_with(
 
 
 async def _set_state(
-    hub: RestHub, property_id: PropertyId, subscription_id: SubscriptionId, state: State
+    hub: Parts, property_id: PropertyId, subscription_id: SubscriptionId, state: State
 ) -> Response[doc.SubscriptionView]:
     await set_state(hub.database, property_id, subscription_id, state)
     return await _shown(hub, property_id, subscription_id)
 
 
 async def _shown(
-    hub: RestHub, property_id: PropertyId, subscription_id: SubscriptionId
+    hub: Parts, property_id: PropertyId, subscription_id: SubscriptionId
 ) -> Response[doc.SubscriptionView]:
     overview = await show_subscription(hub.database, hub.codec, property_id, subscription_id)
     return Response(subscription_view(overview, _now(hub)), headers={"ETag": etag(overview.subscription.version)})
 
 
-def _now(hub: RestHub) -> datetime:
+def _now(hub: Parts) -> datetime:
     return datetime.fromtimestamp(hub.clock.now_ms() / 1000, UTC)
 
 

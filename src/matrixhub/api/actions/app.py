@@ -1,0 +1,165 @@
+"""The actions face as a small ASGI application: read, admit, call, answer.
+
+It is ASGI and not a framework's handler because one path serves every operation, and clients ask it often.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from matrixhub.api.access import Gate
+from matrixhub.api.access.gate import property_of
+from matrixhub.api.actions.answers import json_headers, refusal_of
+from matrixhub.api.actions.cache import AnswerCache
+from matrixhub.api.actions.operation import Call, Operation, envelope
+from matrixhub.api.actions.registry import BY_NAME
+from matrixhub.api.actions.request import (
+    Asked,
+    ClientGone,
+    Receive,
+    Scope,
+    is_actions_path,
+    read_asked,
+    read_body,
+    read_document,
+)
+from matrixhub.api.actions.shape import check
+from matrixhub.api.parts import Parts
+from matrixhub.api.problems import failure_of
+from matrixhub.model.access import Identity, Request
+from matrixhub.model.errors import MatrixHubError, MissingParameters, UnknownOperation, WrongMethod, WrongParameters
+from matrixhub.model.ids import BuildingId, PropertyId
+from matrixhub.observe import ActionServed, Observe
+from matrixhub.store.versions import building_scope, property_scope
+
+__all__ = ["ActionsApp", "is_actions_path"]
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ActionsApp:
+    """Serves every operation of the registry."""
+
+    def __init__(self, parts: Parts, gate: Gate, observe: Observe) -> None:
+        self._parts = parts
+        self._gate = gate
+        self._observe = observe
+        self._cache = AnswerCache()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; whatever goes wrong is answered in JSON."""
+        began = time.perf_counter()
+        asked = read_asked(scope)
+        operation = BY_NAME.get(asked.operation)
+        try:
+            status, body = await self._serve(scope, asked, operation, receive)
+            refusal = None
+        except ClientGone:
+            return
+        except MatrixHubError as error:
+            refusal = refusal_of(error, operation)
+            if refusal.status >= 500:
+                self._failed(scope, operation, error)
+        except Exception as error:  # noqa: BLE001 - a defect is answered, and told to the operator
+            refusal = refusal_of(error, operation)
+            self._failed(scope, operation, error)
+        if refusal is not None:
+            status, body = refusal.status, _encode(refusal.document)
+        headers = json_headers(body, refusal)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        name = operation.name if operation is not None else ""
+        self._observe(ActionServed(operation=name, status=status, seconds=time.perf_counter() - began))
+
+    async def _serve(
+        self, scope: Scope, asked: Asked, operation: Operation | None, receive: Receive
+    ) -> tuple[int, bytes]:
+        if scope["method"] != "POST":
+            raise WrongMethod("operations are called with POST")
+        asked.require("op")
+        if operation is not None:
+            asked.require(*_query_of(operation))
+        identity = await self._gate.identify(asked.credentials)
+        if operation is None:
+            raise UnknownOperation(f"there is no operation {asked.operation[:200]!r}")
+        property_id = await self._admit(asked, operation, identity)
+        body = await read_body(receive, asked.headers)
+        call = _call(self._parts, asked, operation, identity, property_id, body)
+        if operation.keeps_s:
+            return operation.status, await self._kept(operation, call, body)
+        return operation.status, await _answered(operation, call)
+
+    async def _admit(self, asked: Asked, operation: Operation, identity: Identity) -> PropertyId:
+        property_id = property_of(identity, asked.property_id)
+        if property_id is None:
+            raise MissingParameters("propid: the credentials are for all properties, so the query has to name one")
+        request = Request(
+            operation=operation.needed,
+            property_id=property_id,
+            building_id=BuildingId(asked.building) if asked.building else None,
+            address=asked.address,
+        )
+        await self._gate.authorise(identity, request)
+        return property_id
+
+    async def _kept(self, operation: Operation, call: Call, body: bytes) -> bytes:
+        """The answer of before where nothing that it shows has changed, else a new one."""
+        scopes = building_scope(call.building_id), property_scope(call.property_id)
+        versions = await self._parts.versions.current(*scopes)
+        key = (operation.name, call.property_id, call.building, body.decode("latin-1"))
+        now_s = time.monotonic()
+        found = self._cache.find(key, versions, now_s=now_s, age_max_s=operation.keeps_s)
+        if found is None:
+            found = await _answered(operation, call)
+            self._cache.keep(key, versions, found, now_s=now_s)
+        return found
+
+    def _failed(self, scope: Scope, operation: Operation | None, error: Exception) -> None:
+        name = operation.name if operation is not None else ""
+        self._observe(failure_of(error, route=name, request_id=str(scope.get("request_id", ""))))
+
+
+async def _answered(operation: Operation, call: Call) -> bytes:
+    answer = await operation.call(call)
+    return answer if isinstance(answer, bytes) else _encode(envelope(operation, answer))
+
+
+def _query_of(operation: Operation) -> tuple[str, ...]:
+    """What the query must have besides `op`."""
+    names = ["org"] if operation.needs_organisation else []
+    return (*names, "pid", *(["propid"] if operation.needs_property else []))
+
+
+def _call(
+    parts: Parts, asked: Asked, operation: Operation, identity: Identity, property_id: PropertyId, body: bytes
+) -> Call:
+    """The operation with what it was asked. Raises: MalformedBody, MissingParameters, WrongParameters."""
+    document = read_document(body)
+    if operation.takes_list:
+        if not isinstance(document, list):
+            raise WrongParameters("the body is a list")
+        items, document = document, {}
+        check(operation.request, items)
+    else:
+        if not isinstance(document, dict):
+            raise WrongParameters("the body is an object")
+        items = []
+        check(operation.request, document)
+    call = Call(
+        parts=parts,
+        identity=identity,
+        organisation=asked.organisation,
+        property_id=property_id,
+        building=asked.building,
+        body=document,
+        items=items,
+    )
+    if operation.needs_building:
+        _ = call.building_id
+    return call

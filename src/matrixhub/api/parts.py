@@ -1,0 +1,36 @@
+"""What the faces call: the parts of a hub that they reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matrixhub.model.application import Quota
+from matrixhub.model.policy import BatchLimits
+from matrixhub.modules.work import Platform
+from matrixhub.ports import Buses, Clock, Sender
+from matrixhub.store import Database
+from matrixhub.store.subscriptions import Codec
+from matrixhub.store.versions import Versions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """The parts; `limits` are those of a subscription that names none, `quota` that of an application that does,
+    `allowed_to_all` and `unhealthy_after_s` are the settings.
+    """
+
+    database: Database
+    versions: Versions
+    codec: Codec
+    buses: Buses
+    sender: Sender
+    clock: Clock
+    limits: BatchLimits
+    allowed_to_all: tuple[str, ...]
+    quota: Quota
+    unhealthy_after_s: float
+
+    @property
+    def platform(self) -> Platform:
+        """What the modules work with."""
+        return Platform(database=self.database, clock=self.clock)
