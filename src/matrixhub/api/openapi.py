@@ -190,6 +190,9 @@ _SAID = {200: "It is as the document says.", 201: "It was made.", 204: "It is do
 
 REF = "#/components/schemas/{name}"
 
+DOCUMENT_MODULES = (documents,)
+"""Where the documents of the REST face are."""
+
 
 def _problems(path: str, found: Json, handler: HTTPRouteHandler) -> list[int]:
     names = {parameter["name"] for parameter in found.get("parameters", ())}
@@ -224,7 +227,8 @@ def _problem_response(status: int) -> Json:
 def _schemas() -> Json:
     kinds = [
         kind
-        for kind in vars(documents).values()
+        for module in DOCUMENT_MODULES
+        for kind in vars(module).values()
         if isinstance(kind, type)
         and issubclass(kind, msgspec.Struct)
         and kind not in (documents.Given, documents.Taken)
