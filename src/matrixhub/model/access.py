@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NewType
 
-from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId
+from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId, SeatId
 
 RoleId = NewType("RoleId", str)
 
@@ -42,6 +42,7 @@ class Identity:
     name: str
     property_id: PropertyId | None
     role_id: RoleId
+    seat_id: SeatId | None = None  # of a federated user who has one
     boundary_id: RoleId | None = None
     application_id: ApplicationId | None = None
 

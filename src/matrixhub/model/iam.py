@@ -23,7 +23,7 @@ from msgspec import Meta, Struct
 
 from matrixhub.model.access import Identity, Request, RoleId
 from matrixhub.model.errors import Denial
-from matrixhub.model.ids import PropertyId, SeatId
+from matrixhub.model.ids import PropertyId
 
 Effect = Literal["allow", "deny"]
 
@@ -66,7 +66,9 @@ class Statement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
         tuple[str, ...], Meta(description="Names of operations; `*` stands for any text, as in `scgrids.read*`.")
     ]
     name: Annotated[str, Meta(description="What decisions are explained with; else its number.")] = ""
-    buildings: Annotated[tuple[str, ...], Meta(description="Only requests about these buildings; none: about any.")] = ()
+    buildings: Annotated[
+        tuple[str, ...], Meta(description="Only requests about these buildings; none: about any.")
+    ] = ()
     when: Annotated[Conditions, Meta(description="What must hold besides.")] = Conditions()
 
 
@@ -93,7 +95,7 @@ EVERYONE = (TrustClause(effect="allow", principals=("*",)),)
 class RoleDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A role as people write it."""
 
-    name: Annotated[str, Meta(description="Its name, once in the property.")]
+    name: Annotated[str, Meta(description="Its name, `<name>` or `<owner>#<name>`, once in the property, for ever.")]
     policy_sets: Annotated[tuple[PolicySet, ...], Meta(description="What it allows and denies.")]
     description: Annotated[str, Meta(description="What it is for.")] = ""
     status: Annotated[
@@ -109,19 +111,18 @@ class RoleDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Role:
     """A role; `pending_since` is when it became PENDING_DEPRECATION."""
 
-    id: RoleId
     document: RoleDocument
     pending_since: datetime | None = None
 
     @property
-    def name(self) -> str:
-        """Its name."""
-        return self.document.name
+    def id(self) -> RoleId:
+        """What refers to it: its name."""
+        return RoleId(self.document.name)
 
     def status_at(self, now: datetime | None) -> Status:
         """Its status at an instant; None is some instant that is not known.
 
-        >>> role = Role(id=RoleId("r"), document=RoleDocument(name="r", policy_sets=(), status="PENDING_DEPRECATION"),
+        >>> role = Role(document=RoleDocument(name="r", policy_sets=(), status="PENDING_DEPRECATION"),
         ...     pending_since=datetime(2024, 1, 1, tzinfo=UTC))
         >>> role.status_at(datetime(2024, 3, 30, tzinfo=UTC)), role.status_at(datetime(2024, 4, 1, tzinfo=UTC))
         ('PENDING_DEPRECATION', 'DEPRECATED')
@@ -144,8 +145,8 @@ class Members(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 class GroupDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A group of users as people write it: its members have its role."""
 
-    name: Annotated[str, Meta(description="Its name, once in the property.")]
-    role: Annotated[str, Meta(description="Id or name of the role.")]
+    name: Annotated[str, Meta(description="Its name, once in the property, for ever.")]
+    role: Annotated[str, Meta(description="Name of the role, of the property or of the system.")]
     members: Annotated[Members, Meta(description="Who has the role by it; nobody is in two groups.")] = Members()
 
 
@@ -195,19 +196,20 @@ class Explanation:
     boundary: Sequence[Considered]
 
 
-def principals_of(identity: Identity, organisation: str = "", seat_id: SeatId | None = None) -> tuple[Srn, ...]:
+def principals_of(identity: Identity, organisation: str = "") -> tuple[Srn, ...]:
     """The names of whoever asks: a key has one; a federated user that of the application, and that of the seat.
 
     Shape:  the id of a federated identity is `<QUID>/<subject>`.
     Source: docs/contract/web-services.md §3.4
 
-    >>> principals_of(Identity(scheme="bearer", id="key_1", name="", property_id=PropertyId("p"), role_id=RoleId("r")))
-    ('srn:sciam::::p:KEY/key_1',)
+    >>> ann = Identity(scheme="bearer", id="key_1", name="", property_id=PropertyId("p"), role_id=RoleId("r"))
+    >>> principals_of(ann, "ORCHARD")
+    ('srn:sciam:ORCHARD:::p:KEY/key_1',)
     """
     start = f"srn:sciam:{organisation}:::{identity.property_id or '*'}"
     kind = "APP" if identity.scheme == "federated" else "KEY"
     own = Srn(f"{start}:{kind}/{identity.id}")
-    return (own,) if seat_id is None else (own, Srn(f"{start}:USER/{seat_id}"))
+    return (own,) if identity.seat_id is None else (own, Srn(f"{start}:USER/{identity.seat_id}"))
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -317,9 +319,7 @@ def depends_on(*roles: Role | None) -> frozenset[str]:
     return frozenset(found)
 
 
-def _before_policies(
-    request: Request, identity: Identity, role: Role | None, boundary: Role | None
-) -> Decision | None:
+def _before_policies(request: Request, identity: Identity, role: Role | None, boundary: Role | None) -> Decision | None:
     if identity.property_id is not None and request.property_id != identity.property_id:
         return Decision(code="IMPLICIT_DENY", why="the credentials are for another property")
     if role is None:
@@ -330,25 +330,25 @@ def _before_policies(
 
 
 def _distrusted(role: Role, number: int) -> Decision:
-    why = f"the role {role.name} does not trust whoever asks: trust, clause {number}"
+    why = f"the role {role.id} does not trust whoever asks: trust, clause {number}"
     return Decision(code="TRUST_RELATIONSHIP_VIOLATION_EXPLICIT_DENY", why=why)
 
 
 def _untrusted(role: Role, names: Sequence[Srn]) -> Decision:
-    why = f"no clause of the trust of the role {role.name} names {' or '.join(names)}"
+    why = f"no clause of the trust of the role {role.id} names {' or '.join(names)}"
     return Decision(code="TRUST_RELATIONSHIP_VIOLATION_IMPLICIT_DENY", why=why)
 
 
 def _denied(role: Role, where: str) -> Decision:
-    return Decision(code="EXPLICIT_DENY", why=f"the role {role.name} denies it: {where}")
+    return Decision(code="EXPLICIT_DENY", why=f"the role {role.id} denies it: {where}")
 
 
 def _granted(request: Request, role: Role, allowing: str, now: datetime | None) -> Decision:
     if not allowing:
-        return Decision(code="IMPLICIT_DENY", why=f"the role {role.name} does not allow {request.operation}")
+        return Decision(code="IMPLICIT_DENY", why=f"the role {role.id} does not allow {request.operation}")
     if role.status_at(now) == "DEPRECATED":
-        return Decision(code="IMPLICIT_DENY", why=f"the role {role.name} is deprecated, and allows nothing")
-    return Decision(code="ALLOWED", why=f"the role {role.name} allows it: {allowing}")
+        return Decision(code="IMPLICIT_DENY", why=f"the role {role.id} is deprecated, and allows nothing")
+    return Decision(code="ALLOWED", why=f"the role {role.id} allows it: {allowing}")
 
 
 def _trust(role: Role | None) -> Sequence[TrustClause]:

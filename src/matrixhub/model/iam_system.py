@@ -79,9 +79,7 @@ def _role(name: str, description: str, *allowed: str, denied: tuple[str, ...] = 
     if denied:
         statements.append(Statement(effect="deny", operations=denied))
     policy_set = PolicySet(name="system", statements=tuple(statements))
-    return Role(
-        id=RoleId(name), document=RoleDocument(name=name, description=description, policy_sets=(policy_set,))
-    )
+    return Role(document=RoleDocument(name=name, description=description, policy_sets=(policy_set,)))
 
 
 _ROLES = (
