@@ -1,4 +1,4 @@
-"""Who asks, and for which property."""
+"""Who asks over REST, for which property, and whether it may."""
 
 from __future__ import annotations
 
@@ -11,21 +11,27 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter, SkipValidation
 
-from matrixhub.model.errors import Forbidden, InvalidValue, Unauthorised
-from matrixhub.model.ids import ApplicationId, PropertyId
-from matrixhub.store import Database
-from matrixhub.store.keys import KEY_PREFIX, find_key
+from matrixhub.api.access import Credentials, Gate
+from matrixhub.model import access
+from matrixhub.model.access import PUBLISHERS, SENDERS, Identity
+from matrixhub.model.errors import AccessDenied, Forbidden, InvalidValue
+from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId
+
+SERVICE = "hub"
+"""What stands for the service in a signature over a request of this face."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Who holds a key that may manage; `property_id` None is the hub's own key, which is for all properties.
+    """Who asks; `property_id` None is the hub's own key, which is for all properties.
 
-    `application_id` is that of a key which publishes the events of an application, and does nothing else.
+    `application_id` is that of a key which publishes the events of an application, and does nothing else; `actor` is
+    who records say did it.
     """
 
     property_id: PropertyId | None
     application_id: ApplicationId | None = None
+    actor: str = ""
 
     def property_for(self, asked: str | None) -> PropertyId:
         """The property the request is about. Raises: Forbidden if it is another one's, InvalidValue if none is named.
@@ -59,40 +65,68 @@ PropertyQuery = Annotated[
 ]
 
 
-async def authenticate(database: Database, authorization: str, *, publishes: bool = False) -> Caller:
-    """Who asks; with `publishes`, the key of an application does, too.
+def permission_of(handler: BaseRouteHandler) -> str:
+    """What a role must allow for a route: what it says itself, else `hub.` and the id of its operation."""
+    return str(handler.opt.get("permission") or f"{SERVICE}.{getattr(handler, 'operation_id', None)}")
 
-    Raises: Unauthorised without a valid key, Forbidden with one that may not do this, StoreError.
+
+async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard: nothing of a request is looked at before it came past the gate; then no parameter may be one that is
+    not known, for a misspelt filter would otherwise mean everything.
     """
-    scheme, _, token = authorization.partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token.startswith(KEY_PREFIX):
-        raise Unauthorised
-    key = await find_key(database, token)
-    if key is None:
-        raise Unauthorised
-    if key.application_id is not None:
-        if not publishes:
-            raise Forbidden(f"the key publishes events of {key.application_id}, and does nothing else")
-    elif not key.manages:
-        raise Forbidden("the key may send readings and nothing else; one that may: matrixhub key create --manage")
-    return Caller(property_id=key.property_id, application_id=key.application_id)
-
-
-async def require_manager(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard: nothing of a request is looked at before its key; then no parameter may be one that is not known.
-
-    A misspelt filter would otherwise mean everything.
-    """
-    hub = connection.app.state.hub
-    publishes = bool(handler.opt.get("publishes"))
-    caller = await authenticate(hub.database, connection.headers.get("authorization", ""), publishes=publishes)
+    gate: Gate = connection.app.state.gate
+    permission, asked = permission_of(handler), connection.query_params.get("property")
+    identity = await gate.identify(_credentials(connection, permission, asked or ""))
+    caller = Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
     connection.scope["caller"] = caller  # type: ignore[typeddict-unknown-key]
+    if identity.property_id is not None:
+        caller.property_for(asked)
+    request = access.Request(
+        operation=permission,
+        property_id=identity.property_id or (PropertyId(asked) if asked else None),
+        building_id=_building(connection),
+        address=_address(connection),
+    )
+    try:
+        await gate.authorise(identity, request)
+    except AccessDenied as error:
+        raise _told(identity, error) from error
     known = {"property", *handler.parsed_fn_signature.parameters}
     unknown = [name for name in connection.query_params if name not in known]
     if unknown:
         wrong = [(name[:100], "is not known here") for name in unknown]
         raise InvalidValue("there are parameters that are not known here", fields=wrong)
+
+
+def _credentials(connection: ASGIConnection[Any, Any, Any, Any], permission: str, property_id: str) -> Credentials:
+    return Credentials(
+        authorization=connection.headers.get("authorization", ""),
+        service=SERVICE,
+        operation=permission,
+        property_id=property_id,
+        time=connection.headers.get("x-sc-time", ""),
+        application=connection.headers.get("x-sc-auth", ""),
+        address=_address(connection),
+    )
+
+
+def _address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    return connection.client.host if connection.client is not None else ""
+
+
+def _building(connection: ASGIConnection[Any, Any, Any, Any]) -> BuildingId | None:
+    """The building that the path names; of others it is not known whether they are what the request is about."""
+    found = connection.path_params.get("building_id")
+    return None if found is None else BuildingId(str(found))
+
+
+def _told(identity: Identity, error: AccessDenied) -> Forbidden:
+    """The denial; to those whose keys are for one thing alone it says how to come by another one."""
+    if identity.role_id == PUBLISHERS and identity.application_id is not None:
+        return Forbidden(f"the key publishes events of {identity.application_id}, and does nothing else")
+    if identity.role_id == SENDERS:
+        return Forbidden("the key may send readings and nothing else; one that may: matrixhub key create --manage")
+    return error
 
 
 async def provide_property(request: Request[Any, Any, Any], property_: PropertyQuery = None) -> PropertyId:

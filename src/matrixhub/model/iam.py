@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, Literal, NewType
@@ -23,7 +23,6 @@ from msgspec import Meta, Struct
 
 from matrixhub.model.access import Identity, Request, RoleId
 from matrixhub.model.errors import Denial
-from matrixhub.model.ids import PropertyId
 
 Effect = Literal["allow", "deny"]
 

@@ -1,6 +1,8 @@
-"""The roles that every property has, by name. They are code, so nobody can change them.
+"""The roles that every property has, by name; they are code, so nobody can change them.
 
-Each allows what those who have it do, and no more. The names without `matrixhub#` are published; what they allow is ours.
+
+Each allows what those who have it do, and no more. The names without `matrixhub#` are published; what they allow is
+ours.
 
 Source: docs/contract/web-services.md §3.4
 """

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from matrixhub.api.access.bearer import identify_bearer
 from matrixhub.api.parts import Parts
-from matrixhub.model.access import OPERATOR, PROPERTY_ADMINS, Identity, Request
+from matrixhub.model.access import Identity, Request
 from matrixhub.model.errors import AccessDenied, Unauthorised
 from matrixhub.model.ids import PropertyId
+from matrixhub.modules.access.rules import Rules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,7 @@ class Gate:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._rules = Rules(parts.database, parts.versions, parts.clock)
 
     async def identify(self, credentials: Credentials) -> Identity:
         """Who asks. Raises: Unauthorised, RateExceeded after too many wrong attempts, StoreError."""
@@ -50,10 +52,9 @@ class Gate:
 
     async def authorise(self, identity: Identity, request: Request) -> None:
         """Let it pass, or not. Raises: AccessDenied, StoreError."""
-        if identity.property_id is not None and request.property_id != identity.property_id:
-            raise AccessDenied("the credentials are for another property")
-        if identity.role_id not in (OPERATOR, PROPERTY_ADMINS):
-            raise AccessDenied(f"the role {identity.role_id} does not allow {request.operation}")
+        decision = await self._rules.decide(identity, request)
+        if decision.code != "ALLOWED":
+            raise AccessDenied(decision.why, reason=decision.code)
 
 
 def property_of(identity: Identity, asked: str) -> PropertyId | None:

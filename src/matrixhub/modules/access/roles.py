@@ -227,7 +227,10 @@ async def set_group(platform: Platform, property_id: PropertyId, document: Group
 async def remove_group(
     platform: Platform, property_id: PropertyId, name: str, *, actor: str, version: int | None = None
 ) -> None:
-    """Remove a group of users; its members have no role by it any more. Raises: NotFound, VersionMismatch, StoreError."""
+    """Remove a group of users; its members have no role by it any more.
+
+    Raises: NotFound, VersionMismatch, StoreError.
+    """
     async with platform.work(property_id, actor) as work:
         before = await store.lock_group(work.connection, property_id, name)
         _check_version(before.version, version)

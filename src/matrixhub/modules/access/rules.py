@@ -101,7 +101,7 @@ class Rules:
         return found
 
     async def access_of(self, property_id: PropertyId | None) -> PropertyAccess:
-        """What decides in a property; for the hub's own key there are only the roles of the system. Raises StoreError."""
+        """What decides in a property; for the hub's own key only the roles of the system do. Raises StoreError."""
         if property_id is None:
             return NOTHING
         (number,) = await self._versions.current(ACCESS)
