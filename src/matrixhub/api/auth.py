@@ -17,8 +17,8 @@ from matrixhub.model.access import PUBLISHERS, SENDERS, Identity
 from matrixhub.model.errors import AccessDenied, Forbidden, InvalidValue
 from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId
 
-SERVICE = "hub"
-"""What stands for the service in a signature over a request of this face."""
+OWN = "hub"
+"""What stands before the id of an operation of this face that corresponds to none of Matrix Web Services."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +67,7 @@ PropertyQuery = Annotated[
 
 def permission_of(handler: BaseRouteHandler) -> str:
     """What a role must allow for a route: what it says itself, else `hub.` and the id of its operation."""
-    return str(handler.opt.get("permission") or f"{SERVICE}.{getattr(handler, 'operation_id', None)}")
+    return str(handler.opt.get("permission") or f"{OWN}.{getattr(handler, 'operation_id', None)}")
 
 
 async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -76,7 +76,7 @@ async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], han
     """
     gate: Gate = connection.app.state.gate
     permission, asked = permission_of(handler), connection.query_params.get("property")
-    identity = await gate.identify(_credentials(connection, permission, asked or ""))
+    identity = await gate.identify(_credentials(connection))
     caller = Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
     connection.scope["caller"] = caller  # type: ignore[typeddict-unknown-key]
     if identity.property_id is not None:
@@ -98,13 +98,10 @@ async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], han
         raise InvalidValue("there are parameters that are not known here", fields=wrong)
 
 
-def _credentials(connection: ASGIConnection[Any, Any, Any, Any], permission: str, property_id: str) -> Credentials:
+def _credentials(connection: ASGIConnection[Any, Any, Any, Any]) -> Credentials:
+    """What the request says of who sends it. Signatures are not for this face: they cover neither path nor body."""
     return Credentials(
         authorization=connection.headers.get("authorization", ""),
-        service=SERVICE,
-        operation=permission,
-        property_id=property_id,
-        time=connection.headers.get("x-sc-time", ""),
         application=connection.headers.get("x-sc-auth", ""),
         address=_address(connection),
     )
