@@ -266,7 +266,7 @@ def _readings_operation() -> Json:
     }
     receipt = {"application/json": {"schema": {"$ref": "#/components/schemas/Receipt"}}}
     problem = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    statuses = (400, 401, 405, 413, 415, 503)
+    statuses = (400, 401, 403, 405, 413, 415, 503)
     return {
         "tags": ["readings"],
         "summary": "Send readings",

@@ -119,7 +119,7 @@ class Role:
         return RoleId(self.document.name)
 
     def status_at(self, now: datetime | None) -> Status:
-        """Its status at an instant; None is some instant that is not known.
+        """Its status at an instant; where that is not known, the one that allows less.
 
         >>> role = Role(document=RoleDocument(name="r", policy_sets=(), status="PENDING_DEPRECATION"),
         ...     pending_since=datetime(2024, 1, 1, tzinfo=UTC))
@@ -164,6 +164,11 @@ class Decision:
     def allowed(self) -> bool:
         """Whether it may."""
         return self.code == "ALLOWED"
+
+    @property
+    def denial(self) -> Denial:
+        """The code of a denial."""
+        return "IMPLICIT_DENY" if self.code == "ALLOWED" else self.code
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -300,13 +305,16 @@ def explain(
 
 
 def depends_on(*roles: Role | None) -> frozenset[str]:
-    """What decisions by these roles depend on besides who asks for which operation: `time`, `address`, `building`."""
+    """What decisions by these roles depend on besides who asks for which operation.
+
+    Shape:  some of `time` (of a request), `age` (of a role that is to be deprecated), `address`, `building`.
+    """
     found: set[str] = set()
     for role in roles:
         if role is None:
             continue
         if role.document.status == "PENDING_DEPRECATION":
-            found.add("time")
+            found.add("age")
         for _, statement in _statements(role):
             when = statement.when
             if when.ip_in or when.ip_not_in:

@@ -13,6 +13,7 @@ from matrixhub.model.access import RoleId
 from matrixhub.model.errors import MemberTaken, NameTaken, NotFound
 from matrixhub.model.iam import Members, Role, RoleDocument
 from matrixhub.model.ids import PropertyId, SeatId
+from matrixhub.store.sites import SITE_CHANNEL
 from matrixhub.store.sql import load_statements
 
 _SQL = load_statements("iam.sql")
@@ -231,8 +232,9 @@ async def add_change(
     actor: str,
     now: datetime,
 ) -> None:
-    """Note what somebody did."""
+    """Note what somebody did, and let ingest know, which decides on all keys at once."""
     await connection.execute(_SQL["add_change"], property_id, kind, name, act, version, document, actor, now)
+    await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)
 
 
 async def list_changes(

@@ -76,8 +76,8 @@ class Gate:
     async def authorise(self, identity: Identity, request: Request) -> None:
         """Let it pass, or not. Raises: AccessDenied, StoreError."""
         decision = await self._rules.decide(identity, request)
-        if decision.code != "ALLOWED":
-            raise AccessDenied(decision.why, reason=decision.code)
+        if not decision.allowed:
+            raise AccessDenied(decision.why, reason=decision.denial)
 
 
 def property_of(identity: Identity, asked: str) -> PropertyId | None:

@@ -88,7 +88,7 @@ class Rules:
         """Whether the request may pass. Raises StoreError."""
         access = await self.access_of(identity.property_id)
         needs = self._needs_of(identity, access)
-        if "time" in needs:
+        if needs & {"time", "age"}:
             return decide_in(access, identity, request, self._now())
         asked = _asked(identity, request, needs)
         found = self._decisions.get(asked)
