@@ -19,7 +19,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Annotated, Any, Literal, NewType
 from zoneinfo import ZoneInfo
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from matrixhub.model.access import Identity, Request, RoleId
 from matrixhub.model.errors import Denial
@@ -68,7 +68,7 @@ class Statement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     buildings: Annotated[
         tuple[str, ...], Meta(description="Only requests about these buildings; none: about any.")
     ] = ()
-    when: Annotated[Conditions, Meta(description="What must hold besides.")] = Conditions()
+    when: Annotated[Conditions, Meta(description="What must hold besides.")] = field(default_factory=Conditions)
 
 
 class PolicySet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -103,7 +103,7 @@ class RoleDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = "ACTIVE"
     trust: Annotated[
         tuple[TrustClause, ...], Meta(description="Who may take it; left out: everyone to whom it is given.")
-    ] = EVERYONE
+    ] = field(default_factory=lambda: EVERYONE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +146,9 @@ class GroupDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     name: Annotated[str, Meta(description="Its name, once in the property, for ever.")]
     role: Annotated[str, Meta(description="Name of the role, of the property or of the system.")]
-    members: Annotated[Members, Meta(description="Who has the role by it; nobody is in two groups.")] = Members()
+    members: Annotated[Members, Meta(description="Who has the role by it; nobody is in two groups.")] = field(
+        default_factory=Members
+    )
 
 
 Verdict = Literal["ALLOWED"] | Denial

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from matrixhub.model.access import RoleId
+from matrixhub.model.access import RoleId, is_role_name
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.iam import (
     Conditions,
@@ -32,12 +32,11 @@ TEXT_MAX = 512
 POLICY_SETS_MAX = 20
 STATEMENTS_MAX = 100
 PATTERNS_MAX = 500
-MEMBERS_MAX = 5_000
+MEMBERS_MAX = 1_000
 
 RESERVED = ("smartclean#", "matrixhub#")
 """How names of roles do not begin: those of the system do."""
 
-_ROLE = re.compile(r"[A-Za-z0-9_.-]{1,64}(#[A-Za-z0-9_.-]{1,64})?")
 _GROUP = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _OPERATION = re.compile(r"[A-Za-z0-9_.*-]{1,128}")
 _PRINCIPAL = re.compile(r"(srn:|\*)[^\x00]*")
@@ -85,7 +84,7 @@ def _raise(wrong: Sequence[Wrong]) -> None:
 
 
 def _wrong_of_role(document: RoleDocument) -> Iterator[Wrong]:
-    if _ROLE.fullmatch(document.name) is None:
+    if not is_role_name(document.name):
         yield "name", "is <name> or <owner>#<name>, each of A-Z, a-z, 0-9, _, . and -"
     if document.name.lower().startswith(RESERVED) or RoleId(document.name) in SYSTEM_ROLES:
         yield "name", "is kept for roles of the system"

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from matrixhub.model.access import RoleId
-from matrixhub.model.errors import InvalidValue, NotFound, RoleInUse, SystemRole, VersionMismatch
+from matrixhub.model.errors import InvalidValue, LimitViolated, NotFound, RoleInUse, SystemRole
 from matrixhub.model.iam import GroupDocument, Role, RoleDocument
 from matrixhub.model.iam_documents import check_group, check_role
 from matrixhub.model.iam_system import OF_THE_HUB, SYSTEM_ROLES
@@ -25,8 +25,19 @@ from matrixhub.store.sites import require_property
 
 CHANGES_MAX = 100
 
+ROLES_MAX = 200
+GROUPS_MAX = 500
+"""So many a property may have."""
+
 Shown = Role | KeptRole
 """A role of the system, or one of the property."""
+
+Check = Callable[[int], None]
+"""Raises VersionMismatch for a version that is not wanted."""
+
+
+def any_version(_version: int) -> None:
+    """Takes every version."""
 
 
 async def role_of_user(
@@ -76,11 +87,13 @@ async def show_role(database: Database, property_id: PropertyId, role_id: RoleId
 
 
 async def create_role(platform: Platform, property_id: PropertyId, document: RoleDocument, *, actor: str) -> KeptRole:
-    """A new role of the property. Raises: InvalidValue, NotFound, NameTaken, StoreError."""
+    """A new role of the property. Raises: InvalidValue, NotFound, NameTaken, LimitViolated, StoreError."""
     check_role(document)
     await require_property(platform.database, property_id)
     async with platform.work(property_id, actor) as work:
         made = await store.create_role(work.connection, property_id, _role(document, None, work.now), actor, work.now)
+        if len(await store.list_roles(work.connection, property_id)) > ROLES_MAX:
+            raise LimitViolated(f"a property has at most {ROLES_MAX} roles of its own")
         await _note_role(work, made, "created")
         return made
 
@@ -92,16 +105,16 @@ async def change_role(
     altered: Callable[[RoleDocument], RoleDocument],
     *,
     actor: str,
-    version: int | None = None,
+    check: Check = any_version,
 ) -> KeptRole:
-    """Change a role, from the next request on; with `version`, only if it is still that one.
+    """Change a role, from the next request on; if `check` takes its version.
 
     Raises: SystemRole, InvalidValue also where the name would be another, NotFound, VersionMismatch, StoreError.
     """
     _refuse_system(role_id)
     async with platform.work(property_id, actor) as work:
         before = await store.lock_role(work.connection, property_id, role_id)
-        _check_version(before.version, version)
+        check(before.version)
         document = altered(before.role.document)
         check_role(document)
         _same_name(role_id, document.name)
@@ -123,7 +136,7 @@ async def set_role(platform: Platform, property_id: PropertyId, document: RoleDo
 
 
 async def remove_role(
-    platform: Platform, property_id: PropertyId, role_id: RoleId, *, actor: str, version: int | None = None
+    platform: Platform, property_id: PropertyId, role_id: RoleId, *, actor: str, check: Check = any_version
 ) -> None:
     """Remove a role. Keys that still have it may do nothing any more.
 
@@ -132,7 +145,7 @@ async def remove_role(
     _refuse_system(role_id)
     async with platform.work(property_id, actor) as work:
         before = await store.lock_role(work.connection, property_id, role_id)
-        _check_version(before.version, version)
+        check(before.version)
         groups = await store.list_groups(work.connection, property_id, role_id=role_id)
         if groups:
             names = ", ".join(group.name for group in groups)
@@ -162,7 +175,7 @@ async def show_group(database: Database, property_id: PropertyId, name: str) -> 
 async def create_group(platform: Platform, property_id: PropertyId, document: GroupDocument, *, actor: str) -> Group:
     """A new group of users, whose members have its role.
 
-    Raises: InvalidValue, NotFound of property or role, NameTaken, MemberTaken, StoreError.
+    Raises: InvalidValue, NotFound of property or role, NameTaken, MemberTaken, LimitViolated, StoreError.
     """
     check_group(document)
     await require_property(platform.database, property_id)
@@ -177,6 +190,8 @@ async def create_group(platform: Platform, property_id: PropertyId, document: Gr
             actor=actor,
             now=work.now,
         )
+        if len(await store.list_groups(work.connection, property_id)) > GROUPS_MAX:
+            raise LimitViolated(f"a property has at most {GROUPS_MAX} groups of users")
         await _note_group(work, made, "created")
         return made
 
@@ -188,15 +203,15 @@ async def change_group(
     altered: Callable[[GroupDocument], GroupDocument],
     *,
     actor: str,
-    version: int | None = None,
+    check: Check = any_version,
 ) -> Group:
-    """Change a group of users, from the next request on; with `version`, only if it is still that one.
+    """Change a group of users, from the next request on; if `check` takes its version.
 
     Raises: InvalidValue, NotFound, MemberTaken, VersionMismatch, StoreError.
     """
     async with platform.work(property_id, actor) as work:
         before = await store.lock_group(work.connection, property_id, name)
-        _check_version(before.version, version)
+        check(before.version)
         document = altered(group_document(before))
         check_group(document)
         _same_name(name, document.name)
@@ -225,7 +240,7 @@ async def set_group(platform: Platform, property_id: PropertyId, document: Group
 
 
 async def remove_group(
-    platform: Platform, property_id: PropertyId, name: str, *, actor: str, version: int | None = None
+    platform: Platform, property_id: PropertyId, name: str, *, actor: str, check: Check = any_version
 ) -> None:
     """Remove a group of users; its members have no role by it any more.
 
@@ -233,7 +248,7 @@ async def remove_group(
     """
     async with platform.work(property_id, actor) as work:
         before = await store.lock_group(work.connection, property_id, name)
-        _check_version(before.version, version)
+        check(before.version)
         await store.remove_group(work.connection, property_id, name)
         await _note_group(work, before, "removed")
 
@@ -262,11 +277,6 @@ def _role(document: RoleDocument, before: Role | None, now: datetime) -> Role:
 def _refuse_system(role_id: RoleId) -> None:
     if role_id in SYSTEM_ROLES:
         raise SystemRole(f"{role_id} is a role of the system, which nobody can change")
-
-
-def _check_version(found: int, asked: int | None) -> None:
-    if asked is not None and asked != found:
-        raise VersionMismatch(f"the version is {found}, not {asked}; read it again")
 
 
 def _same_name(before: str, after: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from matrixhub.model.access import Identity, Request, RoleId
-from matrixhub.model.iam import Decision, Explanation, Role, decide, depends_on, explain, principals_of
+from matrixhub.model.iam import Decision, Role, decide, depends_on, principals_of
 from matrixhub.model.iam_system import SYSTEM_ROLES
 from matrixhub.model.ids import PropertyId
 from matrixhub.ports import Clock
@@ -47,19 +47,6 @@ def decide_in(access: PropertyAccess, identity: Identity, request: Request, now:
     """The decision by what is there in the property of who asks; `now` None is some instant that is not known."""
     asking = effective(identity, access)
     return decide(
-        request,
-        asking,
-        find_role(asking.role_id, access),
-        find_role(asking.boundary_id, access),
-        now=now,
-        principals=principals_of(asking, access.organisation),
-    )
-
-
-def explain_in(access: PropertyAccess, identity: Identity, request: Request, now: datetime) -> Explanation:
-    """The same decision, with everything that was looked at."""
-    asking = effective(identity, access)
-    return explain(
         request,
         asking,
         find_role(asking.role_id, access),
