@@ -111,7 +111,7 @@ def create(
             rate=check_rate(rate, burst),
         )
         key = await show_key(operator.database, PropertyId(property_id), key_id)
-        return {**key_document(key), "property": property_id, "manages": manage, "key": token.reveal()}
+        return {**key_document(key), "property": property_id, "key": token.reveal()}
 
     made = _on_hub(data, work)
     if as_json:
@@ -127,11 +127,11 @@ def import_(
     access_key: Annotated[str, typer.Argument(metavar="ACCESS_KEY", help="The access key as clients have it.")],
     property_id: PropertyOption,
     secret_file: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            "--secret-file", exists=True, dir_okay=False, allow_dash=True, help="File with its secret; `-` asks for it."
+            "--secret-file", exists=True, dir_okay=False, allow_dash=True, help="File with its secret; else asked for."
         ),
-    ] = Path("-"),
+    ] = None,
     name: NameOption = "",
     role: RoleOption = PROPERTY_ADMINS,
     rate: RateOption = None,
@@ -318,8 +318,10 @@ def _good_until(key: Key) -> str:
     return f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else ""
 
 
-def _secret_of(path: Path) -> Secret:
+def _secret_of(path: Path | None) -> Secret:
+    if path is None or str(path) == "-":
+        return Secret(ask_secret("Secret"))
     try:
-        return Secret(ask_secret("Secret") if str(path) == "-" else path.read_text(encoding="utf-8").strip())
+        return Secret(path.read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidValue(f"{path} cannot be read as text") from error
