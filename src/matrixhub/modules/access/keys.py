@@ -1,6 +1,6 @@
 """What is done with keys: make them, bring them along, rotate, change and revoke them.
 
-Source: docs/contract/web-services.md §3
+Source: docs/contract/web-services.md §3.5
 """
 
 from __future__ import annotations
