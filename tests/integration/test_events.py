@@ -28,7 +28,9 @@ from matrixhub.model.errors import (
     WrongParameters,
 )
 from matrixhub.model.event import Event, check_envelope, platform_event
+from matrixhub.model.iam import Decision
 from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId
+from matrixhub.modules.access.senders import sending_keys
 from matrixhub.modules.events import change_application, publish_events, register_application, revoke
 from matrixhub.modules.work import Platform
 from matrixhub.observe import ignore
@@ -38,7 +40,7 @@ from matrixhub.store import Database, open_database
 from matrixhub.store.access_keys import page_keys
 from matrixhub.store.applications import list_applications, show_application
 from matrixhub.store.events import PostgresOutbox, latest_events, list_events, record_events
-from matrixhub.store.keys import create_key, digest, find_key, valid_keys
+from matrixhub.store.keys import create_key, digest, find_key
 from matrixhub.store.partitions import EVENTS, PostgresPartitions, partition_name, partition_start
 from matrixhub.store.pool import migrate
 from matrixhub.store.sites import apply_site
@@ -334,9 +336,12 @@ async def test_a_revoked_application_publishes_nothing_and_its_keys_are_dead(pla
 async def test_a_key_of_an_application_does_not_send_readings_and_does_not_manage(platform: Platform) -> None:
     property_id, _ = await registered(platform)
     key_id, token = await create_key(platform.database, property_id, "k", application_id=LIFT)
-    assert digest(token.reveal()) not in await valid_keys(platform.database)
-    listed = await page_keys(platform.database, property_id, limit=9)
-    assert [(key.id, key.application_id) for key in listed] == [(key_id, LIFT)]
+    standing = (await sending_keys(platform))[digest(token.reveal())]
+    assert isinstance(standing, Decision)
+    assert standing.code == "IMPLICIT_DENY"
+    assert [(k.id, k.application_id) for k in await page_keys(platform.database, property_id, limit=9)] == [
+        (key_id, LIFT)
+    ]
     with pytest.raises(InvalidValue):
         await create_key(platform.database, property_id, "k", manages=True, application_id=LIFT)
     with pytest.raises(NotFound):

@@ -55,4 +55,5 @@ def parts_with(*pairs: AccessPair, now: datetime = NOW, unsigned: bool = False, 
         slowdown=Slowdown(ignore, wrong_max=wrong_max, now_s=lambda: 0.0),
         unsigned=unsigned,
     )
-    return cast(Parts, SimpleNamespace(access=access, platform=SimpleNamespace(now=lambda: now)))
+    platform = SimpleNamespace(now=lambda: now)
+    return cast(Parts, SimpleNamespace(access=access, platform=platform, database=None, versions=None, clock=None))
