@@ -25,10 +25,10 @@ from matrixhub.modules.access.keys import (
     alter_key,
     drop_key,
     make_access_key,
+    make_bearer_key,
     rotate_key,
 )
-from matrixhub.store.access_keys import page_keys, show_key
-from matrixhub.store.keys import create_key
+from matrixhub.store.access_keys import page_keys
 from matrixhub.store.sites import require_property
 
 LISTED_MAX = 10_000
@@ -90,6 +90,7 @@ def create(
         raise typer.BadParameter("--replay-protected and --expires go with --access")
 
     async def work(operator: Operator) -> dict[str, Any]:
+        platform = platform_of(operator)
         if access:
             draft = AccessKeyDraft(
                 name=name,
@@ -101,16 +102,15 @@ def create(
             return _pair(
                 *await make_access_key(platform_of(operator), operator.codec.sealer, PropertyId(property_id), draft)
             )
-        key_id, token = await create_key(
-            operator.database,
+        key, token = await make_bearer_key(
+            platform,
             PropertyId(property_id),
-            name,
+            name=name,
             manages=manage,
             application_id=ApplicationId(application) if application else None,
             role_id=check_role(role) if role else None,
             rate=check_rate(rate, burst),
         )
-        key = await show_key(operator.database, PropertyId(property_id), key_id)
         return {**key_document(key), "property": property_id, "key": token.reveal()}
 
     made = _on_hub(data, work)

@@ -17,6 +17,5 @@ select id as key_id, property_id, manages, application_id, role_id, rate_per_s, 
 from ingest_keys where digest = $1 and revoked_at is null;
 
 -- name: valid_keys
-select digest, id as key_id, property_id, name, manages or property_id is null as manages, application_id, role_id,
-       rate_per_s, burst
+select digest, id as key_id, property_id, manages, application_id, role_id, rate_per_s, burst
 from ingest_keys where revoked_at is null;

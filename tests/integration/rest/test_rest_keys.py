@@ -106,7 +106,7 @@ async def test_a_request_that_is_sent_again_gets_the_same_secret_which_is_nowher
 
 WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no such kind": ({"kind": "other"}, ["kind"]),
-    "no role": ({"role": "admin"}, ["role"]),
+    "no role": ({"role": "an admin"}, ["role"]),
     "the role of the hub itself": ({"role": "matrixhub#Operator"}, ["role"]),
     "an access key with a semicolon": ({"access_key": "a;b", "secret": "12345678"}, ["access_key"]),
     "an access key that ends with a blank": ({"access_key": "a ", "secret": "12345678"}, ["access_key"]),
@@ -130,6 +130,13 @@ async def test_what_cannot_be_a_key_is_refused_by_field(
     reply = await client.post("/keys", asked)
     assert (reply.code, reply.wrong) == ("MH-R010", fields)
     assert b"12345678" not in reply.content
+
+
+async def test_a_role_that_the_property_has_not_is_given_to_no_key(client: Client) -> None:
+    key = await made(client)
+    for kind in ("access", "bearer"):
+        assert (await client.post("/keys", {"kind": kind, "role": "nobodys-role"})).code == "MH-R008"
+    assert (await client.ask("PATCH", f"/keys/{key['id']}", {"role": "nobodys-role"})).code == "MH-R008"
 
 
 async def test_an_overlap_has_an_end(client: Client) -> None:
@@ -202,7 +209,8 @@ async def test_commands_show_a_secret_to_people_once(rig: Rig) -> None:
     [
         (("create", "--access", "--manage"), "--access"),
         (("create", "--replay-protected"), "--access"),
-        (("create", "--access", "--role", "admin"), "MH-R010"),
+        (("create", "--access", "--role", "an admin"), "MH-R010"),
+        (("create", "--access", "--role", "nobodys-role"), "MH-R008"),
         (("create", "--access", "--expires", "soon"), "MH-R010"),
         (("rotate", "key_nothing"), "MH-R008"),
         (("update", "key_nothing", "--name", "x"), "MH-R008"),
