@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
+from matrixhub.model.access import PUBLISHERS
 from matrixhub.model.application import Quota
 from matrixhub.model.errors import (
     Forbidden,
@@ -321,7 +322,7 @@ async def test_a_revoked_application_publishes_nothing_and_its_keys_are_dead(pla
     _, token = await create_key(platform.database, property_id, "k", application_id=LIFT)
     rights = await find_key(platform.database, token.reveal())
     assert rights is not None
-    assert (rights.application_id, rights.manages) == (LIFT, False)
+    assert (rights.application_id, rights.role_id) == (LIFT, PUBLISHERS)
     revoked = await revoke(platform, property_id, LIFT)
     assert revoked.revoked_at is not None
     assert await revoke(platform, property_id, LIFT) == revoked

@@ -31,8 +31,6 @@ class KeyRights:
 
     key_id: KeyId
     property_id: PropertyId | None
-    name: str
-    manages: bool
     role_id: RoleId
     application_id: ApplicationId | None = None
     rate: Rate | None = None
@@ -119,8 +117,6 @@ def _rights(row: Any) -> KeyRights:
     return KeyRights(
         key_id=row["key_id"],
         property_id=row["property_id"],
-        name=row["name"],
-        manages=row["manages"],
         role_id=bearer_role(
             row["role_id"],
             property_id=row["property_id"],
