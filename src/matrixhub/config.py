@@ -77,6 +77,12 @@ class Http(Frozen, frozen=True):
     """The HTTP faces."""
 
     listen: str
+    connections_max: int
+    head_wait_s: float
+    body_silence_s: float
+    body_wait_s: float
+    read_wait_s: float
+    head_bytes_max: int
 
 
 class Ingest(Frozen, frozen=True):

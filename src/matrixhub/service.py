@@ -58,6 +58,7 @@ from matrixhub.store.versions import Versions
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer
+    from matrixhub.api.patience import Patience
 
 Role = Literal["ingest", "deliveries", "relay", "scheduler", "api"]
 ROLES: tuple[Role, ...] = ("ingest", "deliveries", "relay", "scheduler", "api")
@@ -236,7 +237,7 @@ async def _run_roles(
     async with AsyncExitStack() as resources:  # opened in order, closed in reverse
         from matrixhub.api import HttpServer, Parts, make_app  # takes as long as all else a command imports
 
-        http = HttpServer(*listen_address(settings), settings.stop.grace_s)
+        http = HttpServer(*listen_address(settings), settings.stop.grace_s, _patience(settings))
         resources.callback(http.close)
         database = await resources.enter_async_context(
             open_database(endpoints.postgres_dsn, connections_max=settings.engines.postgres.connections_max)
@@ -521,6 +522,20 @@ def _as_check(healthy: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
         return healthy()
 
     return check
+
+
+def _patience(settings: Settings) -> Patience:
+    from matrixhub.api.patience import Patience  # with the faces, see `_run_roles`
+
+    http = settings.http
+    return Patience(
+        head_s=http.head_wait_s,
+        silence_s=http.body_silence_s,
+        request_s=http.body_wait_s,
+        write_s=http.read_wait_s,
+        head_bytes_max=http.head_bytes_max,
+        connections_max=http.connections_max,
+    )
 
 
 def _instant_ms(text: str) -> int:

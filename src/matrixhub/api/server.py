@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import uvicorn
 
+from matrixhub.api.patience import Patience, PatientProtocol, sweep
 from matrixhub.model.errors import PortInUse
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
+FILES_LEFT = 512
+"""Open files that are not for connections of clients: engines, destinations, logs."""
 
 
 class _Server(uvicorn.Server):
@@ -32,9 +38,10 @@ class HttpServer:
 
     name = "http"
 
-    def __init__(self, host: str, port: int, grace_s: float) -> None:
+    def __init__(self, host: str, port: int, grace_s: float, patience: Patience | None = None) -> None:
         self._socket = _listen(host, port)
         self._grace_s = grace_s
+        self._patience = patience or Patience()
         self.host, self.port = host, int(self._socket.getsockname()[1])
 
     @property
@@ -50,7 +57,7 @@ class HttpServer:
             lifespan="off",
             log_config=None,
             access_log=False,
-            http="httptools",
+            http=partial(PatientProtocol, _within_files(self._patience)),  # type: ignore[arg-type]
             ws="none",
             server_header=False,
             proxy_headers=False,
@@ -64,15 +71,28 @@ class HttpServer:
             server.should_exit = True
 
         ending = asyncio.create_task(end(), name="http-stop")
+        sweeping = asyncio.create_task(
+            sweep(server.server_state.connections, self._patience.look_every_s), name="http-sweep"
+        )
         try:
             await server.serve(sockets=[self._socket])
         finally:
             ending.cancel()
+            sweeping.cancel()
             self._socket.close()
 
     def close(self) -> None:
         """Stop listening, if it never ran."""
         self._socket.close()
+
+
+def _within_files(patience: Patience) -> Patience:
+    """As many connections as the system has files for, once the limit is raised as far as it may be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY:
+        return patience
+    return replace(patience, connections_max=min(patience.connections_max, max(1, hard - FILES_LEFT)))
 
 
 def _listen(host: str, port: int) -> socket.socket:
