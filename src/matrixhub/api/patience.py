@@ -149,11 +149,12 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _may_answer(self) -> bool:
         """Whether the client waits for an answer that has not begun."""
-        if self.cycle is None:
+        cycle: Any = self.cycle  # None before the first request, whatever its type says
+        if cycle is None:
             return True
         if self.progress.body_since_s is not None:
-            return not self.cycle.response_started
-        return bool(self.cycle.response_complete)
+            return not cycle.response_started
+        return bool(cycle.response_complete)
 
 
 async def sweep(connections: Collection[Any], every_s: float) -> None:
