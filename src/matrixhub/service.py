@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from matrixhub import __version__
 from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.relay import Relay
-from matrixhub.config import Settings, listen_address, policy_defaults, quota_defaults
+from matrixhub.config import Settings, listen_address, policy_defaults, quota_defaults, tls_listen_address
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
@@ -86,6 +86,7 @@ class HubInfo:
     """What a started hub says of itself."""
 
     url: str
+    tls_url: str
     roles: Sequence[Role]
     seconds: float
 
@@ -239,6 +240,9 @@ async def _run_roles(
 
         http = HttpServer(*listen_address(settings), settings.stop.grace_s, _patience(settings))
         resources.callback(http.close)
+        https = _https_server(settings)
+        if https is not None:
+            resources.callback(https.close)
         database = await resources.enter_async_context(
             open_database(endpoints.postgres_dsn, connections_max=settings.engines.postgres.connections_max)
         )
@@ -285,8 +289,14 @@ async def _run_roles(
                 unhealthy_after_s=settings.devices.unhealthy_after_s,
             )
         app = make_app(checks, metrics, ingest, parts, observe)
-        stages.append(("http", partial(_serve_http, http, app, http_done)))
-        info = HubInfo(url=http.url, roles=roles, seconds=time.perf_counter() - began)
+        servers = [http] if https is None else [http, https]
+        stages.append(("http", partial(_serve_http, servers, app, http_done)))
+        info = HubInfo(
+            url=http.url,
+            tls_url=https.url if https is not None else "",
+            roles=roles,
+            seconds=time.perf_counter() - began,
+        )
         observe(HubStarted(version=__version__, roles=" ".join(roles), url=info.url, seconds=round(info.seconds, 3)))
         started(info)
         await _run_stages(stages, stop, settings.stop.grace_s, observe)
@@ -479,13 +489,15 @@ def _listener(
 
 
 async def _serve_http(
-    http: HttpServer,
+    servers: Sequence[HttpServer],
     app: Any,
     done: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
     try:
-        await http.run(app, stop)
+        async with asyncio.TaskGroup() as group:
+            for server in servers:
+                group.create_task(server.run(app, stop), name=server.url)
     finally:
         done.set()
 
@@ -522,6 +534,18 @@ def _as_check(healthy: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
         return healthy()
 
     return check
+
+
+def _https_server(settings: Settings) -> HttpServer | None:
+    """The listener behind TLS, where there is to be one. Raises: ConfigurationError, PortInUse."""
+    from matrixhub.api import HttpServer
+    from matrixhub.api.tls import Certificate
+
+    address = tls_listen_address(settings)
+    if address is None:
+        return None
+    certificate = Certificate(Path(settings.http.tls_certificate), Path(settings.http.tls_key))
+    return HttpServer(*address, settings.stop.grace_s, _patience(settings), certificate)
 
 
 def _patience(settings: Settings) -> Patience:

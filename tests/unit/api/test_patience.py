@@ -38,7 +38,7 @@ def test_what_takes_too_long_is_named(progress: Progress, reason: str) -> None:
     assert overdue(progress, Patience(), 100.0) == reason
 
 
-async def _app(
+async def answers_lengths(
     scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
 ) -> None:
     """Reads the body, answers with much for /large and with its length otherwise."""
@@ -72,7 +72,7 @@ class Connection:
 @pytest_asyncio.fixture
 async def connect() -> AsyncIterator[Callable[[], Awaitable[Connection]]]:
     server, stop = HttpServer("127.0.0.1", 0, 1.0, QUICK), asyncio.Event()
-    serving = asyncio.create_task(server.run(_app, stop))
+    serving = asyncio.create_task(server.run(answers_lengths, stop))
     opened: list[asyncio.StreamWriter] = []
 
     async def connect() -> Connection:
