@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from matrixhub.model.access import Rate
 from matrixhub.model.application import Quota
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, InvalidValue
@@ -86,6 +87,10 @@ class Http(Frozen, frozen=True):
     body_wait_s: float
     read_wait_s: float
     head_bytes_max: int
+    requests_per_s: float
+    requests_burst: int
+    wrong_credentials_max: int
+    dangerously_allow_unsigned: bool
 
 
 class Ingest(Frozen, frozen=True):
@@ -251,6 +256,11 @@ def quota_defaults(settings: Settings) -> Quota:
     return Quota(per_minute=events.publish_per_minute, burst=events.publish_burst, per_day=events.publish_per_day)
 
 
+def rate_defaults(settings: Settings) -> Rate:
+    """How often a key may ask where it was given no rate of its own."""
+    return Rate(per_s=settings.http.requests_per_s, burst=settings.http.requests_burst)
+
+
 def public_settings(settings: Settings) -> dict[str, Any]:
     """The settings as they may be printed: secrets and the credentials in addresses hidden."""
     return {key: _hide(value, key) for key, value in msgspec.to_builtins(settings).items()}
@@ -351,6 +361,9 @@ def _check(settings: Settings) -> None:
         "events.publish_per_day": settings.events.publish_per_day,
         "engines.postgres.connections_max": settings.engines.postgres.connections_max,
         "streams.replicas": settings.streams.replicas,
+        "http.requests_per_s": settings.http.requests_per_s,
+        "http.requests_burst": settings.http.requests_burst,
+        "http.wrong_credentials_max": settings.http.wrong_credentials_max,
     }
     for path, value in positive.items():
         if not 0 < value < float("inf"):

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from matrixhub import __version__
 from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.relay import Relay
-from matrixhub.config import Settings, listen_address, policy_defaults, quota_defaults, tls_listen_address
+from matrixhub.config import (
+    Settings,
+    listen_address,
+    policy_defaults,
+    quota_defaults,
+    rate_defaults,
+    tls_listen_address,
+)
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
@@ -34,10 +41,11 @@ from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Source
+from matrixhub.modules.access import make_access
 from matrixhub.modules.scheduler import Fire, Scheduler
 from matrixhub.modules.work import Platform
 from matrixhub.modules.workforce import attendance, overdue, planning
-from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
+from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort, UnsignedAllowed
 from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
@@ -279,6 +287,15 @@ async def _run_roles(
             parts = Parts(
                 database=database,
                 versions=versions,
+                access=make_access(
+                    database,
+                    versions,
+                    codec.sealer,
+                    rate=rate_defaults(settings),
+                    wrong_max=settings.http.wrong_credentials_max,
+                    unsigned=settings.http.dangerously_allow_unsigned,
+                    observe=observe,
+                ),
                 codec=codec,
                 buses=buses,
                 sender=sender,
@@ -298,6 +315,8 @@ async def _run_roles(
             seconds=time.perf_counter() - began,
         )
         observe(HubStarted(version=__version__, roles=" ".join(roles), url=info.url, seconds=round(info.seconds, 3)))
+        if parts is not None and parts.access.unsigned:
+            observe(UnsignedAllowed())
         started(info)
         await _run_stages(stages, stop, settings.stop.grace_s, observe)
 

@@ -18,6 +18,7 @@ from litestar.types import ControllerRouterHandler
 from matrixhub import __version__
 from matrixhub.api import reference
 from matrixhub.api.access import Gate
+from matrixhub.api.access.standing import Headers, answer_headers
 from matrixhub.api.actions import ActionsApp, is_actions_path
 from matrixhub.api.auth import provide_property, require_manager
 from matrixhub.api.bodies import BODY_BYTES_MAX
@@ -122,19 +123,21 @@ def make_pages(
 
 
 async def _identified(pages: Asgi, observe: Observe, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve one request; its answer says which it was, and is kept by nobody on the way."""
+    """Serve one request; its answer says which it was and how its sender stands, and is kept by nobody on the way."""
     began = time.perf_counter()
     given = dict(scope["headers"]).get(b"x-request-id", b"")
     request_id = given.decode() if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
     scope["request_id"] = request_id
     status = 0
+    noted: Headers = []
+    answer_headers.set(noted)
 
     async def send_identified(message: Any) -> None:
         nonlocal status
         if message["type"] == "http.response.start":
             status = message["status"]
             extra = [(b"x-request-id", request_id.encode()), (b"cache-control", b"no-store")]
-            message = {**message, "headers": [*message["headers"], *extra]}
+            message = {**message, "headers": [*message["headers"], *noted, *extra]}
         await send(message)
 
     try:
