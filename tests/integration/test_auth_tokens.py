@@ -40,6 +40,7 @@ from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription
 from matrixhub.store.tokens import PostgresTokens
 from matrixhub.testing import verifiers
+from matrixhub.testing.listener import Listener
 from matrixhub.testing.receiver import HttpsReceiver
 from matrixhub.testing.tls import LocalAuthority
 from matrixhub.testing.token_server import Issue, Stall, TokenIssuer, TokenServer
@@ -251,15 +252,17 @@ class Line:
         self.dsn = ""
 
     async def __aenter__(self) -> Line:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
+        self._listener = Listener(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._accept, sock=self._listener)
+        port = self._listener.port
         self.dsn = self._parts._replace(netloc=self._parts.netloc.rpartition("@")[0] + f"@127.0.0.1:{port}").geturl()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.cut()
+        await self._listener.shut()
         self._server.close()
-        await self._server.wait_closed()
+        await self._listener.end()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cut(self) -> None:

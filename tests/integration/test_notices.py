@@ -52,6 +52,7 @@ from matrixhub.store.subscriptions import (
     update_subscription,
 )
 from matrixhub.testing.fakes import FakeClock, ScriptedSender, settle
+from matrixhub.testing.listener import serve_app
 from matrixhub.testing.memory_bus import MemoryBus
 from matrixhub.testing.tls import LocalAuthority
 from matrixhub.testing.tokens import MemoryTokens
@@ -143,15 +144,9 @@ async def open_channel() -> AsyncIterator[Channel]:
     channel = Channel(authority)
     app = web.Application()
     app.router.add_post("/notices", channel.receive)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.server_context())
-        await site.start()
-        channel.url = f"https://127.0.0.1:{runner.addresses[0][1]}/notices"
+    async with serve_app(app, authority.server_context(), handler_cancellation=True) as port:
+        channel.url = f"https://127.0.0.1:{port}/notices"
         yield channel
-    finally:
-        await runner.cleanup()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
