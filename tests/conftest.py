@@ -1,10 +1,12 @@
-"""What all tests share: examples of property tests that are the same in every run, and who is to blame for a leak."""
+"""What all tests share: examples that are the same in every run, who is to blame for a leak, and running engines."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 from hypothesis import HealthCheck, settings
+from tests.engines import SharedEngines, open_shared_engines
 
 settings.register_profile(
     "repeatable",
@@ -28,3 +30,10 @@ def collected() -> Iterator[None]:
     """What a module leaves open is found at its end: else a test that did nothing is failed for it, at another time."""
     yield
     gc.collect()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_engines() -> AsyncIterator[SharedEngines]:
+    """The engines of this process, from the first test that asks for them."""
+    async with open_shared_engines() as engines:
+        yield engines
