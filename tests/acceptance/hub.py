@@ -29,6 +29,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
+from tests.acceptance.nursery import Nursery
 
 from matrixhub.sources.client import HubClient
 from matrixhub.testing.receiver import HttpsReceiver
@@ -38,6 +39,7 @@ DEADLINE_S = 60.0
 POLL_S = 0.02
 
 PROPERTY = "acceptance"
+SITE_FILE = "site.yaml"
 DEVICES = tuple(f"device-{number}" for number in range(8))
 KINDS: tuple[tuple[str, Callable[[int], dict[str, Any]]], ...] = (
     ("SMARTCLEAN#PPLCTR", lambda n: {"count": n % 50, "out_count": n % 7}),
@@ -155,6 +157,14 @@ class Done:
 
 def run_command(*args: str, settings: Mapping[str, str] | None = None, timeout_s: float = 90.0) -> Done:
     """Run a command to its end."""
+    if _nursery is not None:
+        ended = _nursery.run(args, environment(settings or {}), timeout_s)
+        return Done(args, ended.returncode, ended.stdout, ended.stderr)
+    return run_installed_command(*args, settings=settings, timeout_s=timeout_s)
+
+
+def run_installed_command(*args: str, settings: Mapping[str, str] | None = None, timeout_s: float = 90.0) -> Done:
+    """The same, as a user starts it."""
     done = subprocess.run(
         [*command(), *args],
         env=environment(settings or {}),
@@ -165,6 +175,20 @@ def run_command(*args: str, settings: Mapping[str, str] | None = None, timeout_s
         check=False,
     )
     return Done(args, done.returncode, done.stdout, done.stderr)
+
+
+_nursery: Nursery | None = None
+
+
+@contextlib.contextmanager
+def quick_commands() -> Iterator[None]:
+    """Have `run_command` fork its commands from a process that is ready for them."""
+    global _nursery
+    with Nursery(environment({})) as _nursery:
+        try:
+            yield
+        finally:
+            _nursery = None
 
 
 class Program:
@@ -266,6 +290,7 @@ class Hub:
     def __init__(self, settings: Mapping[str, str] | None = None, *, port: int = 0) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="matrixhub-acceptance-"))
         self.directory.chmod(0o755)
+        self.write(SITE_FILE, site_text())
         self.data = self.directory / "data"
         self.settings = {**SETTINGS, **(settings or {})}
         self.port = port
@@ -276,14 +301,18 @@ class Hub:
 
     @classmethod
     @contextlib.contextmanager
-    def started(cls, settings: Mapping[str, str] | None = None, *, port: int = 0) -> Iterator[Hub]:
-        """A running hub that knows the property of the tests and has a key for it; nothing of it is left behind."""
+    def started(cls, settings: Mapping[str, str] | None = None, *, port: int = 0, anew: bool = False) -> Iterator[Hub]:
+        """A running hub that knows the property of the tests and has a key for it; nothing of it is left behind.
+
+        Shape:  anew begins with an empty directory, for engines that could not read the model's.
+        """
         hub = cls(settings, port=port)
         try:
-            if cls.model is not None:
-                hub.key = cls.model.copy_to(hub.data)
+            model = None if anew else cls.model
+            if model is not None:
+                hub.key = model.copy_to(hub.data)
             hub.start()
-            if not hub.key:
+            if model is None:
                 hub.prepare()
             yield hub
         finally:
@@ -317,7 +346,7 @@ class Hub:
 
     def prepare(self) -> None:
         """Declare the property of the tests and make a key for it."""
-        self.ask("site", "apply", str(self.write("site.yaml", site_text())))
+        self.ask("site", "apply", str(self.directory / SITE_FILE))
         self.key = self.ask("key", "create", "--property", PROPERTY)["key"]
 
     def write(self, name: str, text: str) -> Path:
