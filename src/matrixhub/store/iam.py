@@ -280,7 +280,7 @@ def _group(row: Any) -> Group:
     return Group(
         name=row["name"],
         role_id=RoleId(row["role_id"]),
-        members=Members(**{field: tuple(found) for field, found in members.items()}),
+        members=Members(**{field: tuple(sorted(found)) for field, found in members.items()}),
         version=row["version"],
         created_by=row["created_by"],
         created_at=row["created_at"],
