@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 import uuid
@@ -17,6 +16,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
 from matrixhub import __version__
+from matrixhub.api import reference
 from matrixhub.api.access import Gate
 from matrixhub.api.access.standing import Headers, answer_headers
 from matrixhub.api.actions import ActionsApp, is_actions_path
@@ -107,15 +107,7 @@ def make_pages(
         """The counters of this process."""
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @get("/hub/v1/openapi/openapi.json", include_in_schema=False)
-    async def openapi() -> Response[bytes]:
-        from matrixhub.api.openapi import openapi_text  # it describes this very application
-
-        # It takes long enough to make, the first time, that readings would wait for it.
-        text = await asyncio.to_thread(openapi_text)
-        return Response(text.encode(), media_type="application/json")
-
-    handlers: list[ControllerRouterHandler] = [live, ready, prometheus, openapi]
+    handlers: list[ControllerRouterHandler] = [live, ready, prometheus, *reference.HANDLERS]
     if parts is not None or described:
         handlers.append(
             Router(
