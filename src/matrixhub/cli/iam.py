@@ -42,9 +42,7 @@ iam.add_typer(group, name="group")
 PropertyOption = Annotated[str, typer.Option("--property", metavar="PROPERTY", help="Id of the property.")]
 RoleArgument = Annotated[str, typer.Argument(metavar="ROLE", help="Name of the role.")]
 GroupArgument = Annotated[str, typer.Argument(metavar="GROUP", help="Name of the group.")]
-FileArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, allow_dash=True, help="YAML or JSON; - is stdin.")
-]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="YAML or JSON; - is stdin.")]
 
 
 @iam.command("roles")

@@ -13,7 +13,7 @@ import msgspec
 
 from matrixhub.model.access import RoleId
 from matrixhub.model.errors import InvalidValue, LimitViolated, NotFound, RoleInUse, SystemRole
-from matrixhub.model.iam import GroupDocument, Role, RoleDocument
+from matrixhub.model.iam import GroupDocument, Members, Role, RoleDocument
 from matrixhub.model.iam_documents import check_group, check_role
 from matrixhub.model.iam_system import OF_THE_HUB, SYSTEM_ROLES
 from matrixhub.model.ids import PropertyId, SeatId
@@ -212,7 +212,7 @@ async def change_group(
     async with platform.work(property_id, actor) as work:
         before = await store.lock_group(work.connection, property_id, name)
         check(before.version)
-        document = altered(group_document(before))
+        document = _in_order(altered(group_document(before)))
         check_group(document)
         _same_name(name, document.name)
         if document == group_document(before):
@@ -272,6 +272,12 @@ def _role(document: RoleDocument, before: Role | None, now: datetime) -> Role:
     if document.status != "PENDING_DEPRECATION":
         return Role(document=document)
     return Role(document=document, pending_since=(before.pending_since if before is not None else None) or now)
+
+
+def _in_order(document: GroupDocument) -> GroupDocument:
+    """The document with its members in the order in which they are kept: theirs means nothing."""
+    members = {field: tuple(sorted(getattr(document.members, field))) for field in Members.__struct_fields__}
+    return GroupDocument(name=document.name, role=document.role, members=Members(**members))
 
 
 def _refuse_system(role_id: RoleId) -> None:
