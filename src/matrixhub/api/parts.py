@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matrixhub.deliveries.key_sets import KeySets
 from matrixhub.model.application import Quota
 from matrixhub.model.policy import BatchLimits
 from matrixhub.modules.access import Access
@@ -26,6 +27,7 @@ class Parts:
     codec: Codec
     buses: Buses
     sender: Sender
+    key_sets: KeySets
     clock: Clock
     limits: BatchLimits
     allowed_to_all: tuple[str, ...]
