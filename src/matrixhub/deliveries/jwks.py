@@ -5,6 +5,7 @@ Source: docs/contract/web-services.md §3.3, RFC 7517, docs/decisions/0016-feder
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,19 @@ from joserfc.jwk import RSAKey
 from yarl import URL
 
 from matrixhub import __version__
-from matrixhub.deliveries.connections import FAULTS, Connections, Reach, client_timeout, describe_fault, read_some
+from matrixhub.deliveries.connections import (
+    FAULTS,
+    Connections,
+    Reach,
+    client_timeout,
+    describe_fault,
+    read_some,
+    tls_context,
+)
 from matrixhub.deliveries.egress import check_url
 from matrixhub.model.egress import Allowance
-from matrixhub.model.errors import DeliveryError, DestinationRefused, DestinationUnreachable
+from matrixhub.model.errors import DeliveryError, DestinationRefused, DestinationUnreachable, InvalidValue
 from matrixhub.model.federation import IdentityApplication
-from matrixhub.model.ids import PropertyId
 from matrixhub.store import Database
 from matrixhub.store.egress import list_egress
 
@@ -127,10 +135,16 @@ def _key(entry: Any) -> RSAKey | None:
     if len(modulus) > _MODULUS_CHARACTERS_MAX or len(exponent) > _EXPONENT_CHARACTERS_MAX:
         return None
     try:
-        key = RSAKey.import_key({"kty": "RSA", "n": modulus, "e": exponent})
-        return key if key.public_key.key_size in _MODULUS_BITS else None
-    except (JoseError, ValueError, TypeError):
+        if _whole(modulus).bit_length() not in _MODULUS_BITS or _whole(exponent) < 3:
+            return None
+        return RSAKey.import_key({"kty": "RSA", "n": modulus, "e": exponent})
+    except (JoseError, ValueError):
         return None
+
+
+def _whole(text: str) -> int:
+    """Raises ValueError if it is no Base64 as JOSE has it."""
+    return int.from_bytes(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True), "big")
 
 
 def kept_s(cache_control: Sequence[str]) -> float:
@@ -148,11 +162,16 @@ def kept_s(cache_control: Sequence[str]) -> float:
 
 
 async def check_keys_reach(
-    database: Database, property_id: PropertyId, jwks_url: str, *, allowed_to_all: Sequence[str]
+    database: Database, application: IdentityApplication, *, allowed_to_all: Sequence[str]
 ) -> None:
-    """Refuse early what could never be reached: an address that the egress guard forbids.
+    """Refuse early what could never be reached: an address that the egress guard forbids, authorities that are none.
 
     Raises: InvalidValue, NotFound if there is no such property, StoreError.
     """
-    own = [allowed.target for allowed in await list_egress(database, property_id)]
-    check_url(jwks_url, Allowance.of([*allowed_to_all, *own]), property_id)
+    own = [allowed.target for allowed in await list_egress(database, application.property_id)]
+    check_url(application.jwks_url, Allowance.of([*allowed_to_all, *own]), application.property_id)
+    if application.ca_pem:
+        try:
+            tls_context(application.ca_pem)
+        except DestinationUnreachable as error:
+            raise InvalidValue("ca_pem cannot be read", fields=[("ca_pem", "cannot be read")]) from error

@@ -7,14 +7,19 @@ is away for a while must not lock out everybody. Source: docs/decisions/0016-fed
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
+import aiohttp
+from aiohttp.abc import AbstractResolver
 from joserfc.jwk import RSAKey
 
-from matrixhub.deliveries.jwks import Keys, KeySet
+from matrixhub.deliveries.connections import Connections
+from matrixhub.deliveries.jwks import JwksReader, Keys, KeySet
+from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import DeliveryError, FederatedTokenRefused, IdentityProviderAway
 from matrixhub.model.federation import IdentityApplication
 from matrixhub.observe import Observe, ProviderKeysFailed, ProviderKeysRead
@@ -117,3 +122,17 @@ class KeySets:
             self._observe(ProviderKeysRead(application=application.id, keys=len(found.keys)))
         finally:
             held.reading = None
+
+
+@contextlib.asynccontextmanager
+async def open_key_sets(
+    allowed_to_all: Allowance, observe: Observe, resolver: AbstractResolver | None = None
+) -> AsyncIterator[KeySets]:
+    """Key sets with connections of their own, past the egress guard. The resolver is the system's unless given."""
+    reader = JwksReader(Connections(allowed_to_all, resolver or aiohttp.ThreadedResolver()))
+    key_sets = KeySets(reader.read, observe)
+    try:
+        yield key_sets
+    finally:
+        await key_sets.close()
+        await reader.close()

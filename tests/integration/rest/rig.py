@@ -18,14 +18,16 @@ from matrixhub.api import Parts
 from matrixhub.bus import NatsBus
 from matrixhub.bus.subjects import sensor_subject
 from matrixhub.lifecycle import SystemClock
+from matrixhub.model.access import PROPERTY_ADMINS
 from matrixhub.model.application import Quota
 from matrixhub.model.delivery import Attempt, time_ordered_id
 from matrixhub.model.destination import Destination
-from matrixhub.model.ids import ApplicationId, BuildingId, KeyId, PropertyId, SubscriptionId
+from matrixhub.model.ids import ApplicationId, BuildingId, IdentityApplicationId, KeyId, PropertyId, SubscriptionId
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Filter, Position, Source, Subscription
 from matrixhub.modules.access.keys import AccessKeyDraft, make_access_key
 from matrixhub.modules.events import publish_events, register_application
+from matrixhub.modules.federation import NewIdentityApplication, register_identity_application
 from matrixhub.modules.work import Platform
 from matrixhub.observe import Fact
 from matrixhub.ports import Outgoing
@@ -230,13 +232,14 @@ class Things:
     replay: str
     application: ApplicationId
     key: KeyId
+    identity_application: IdentityApplicationId
 
     @property
     def names(self) -> list[bytes]:
         """What must not be seen by another property."""
         ids = (
             *(self.property_id, self.subscription, self.signing_key, self.attempt, self.parked, self.replay),
-            *(self.application, self.key),
+            *(self.application, self.key, self.identity_application),
         )
         return [str(one).encode() for one in ids]
 
@@ -253,6 +256,10 @@ async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: st
     assert key.status == 201, key.content
     application = await rig.application(property_id)
     pair, _ = await make_access_key(rig.parts.platform, rig.codec.sealer, property_id, AccessKeyDraft())
+    asked = NewIdentityApplication(
+        provider="auth0", issuer="https://id.example.org/", audience="c", role_id=PROPERTY_ADMINS
+    )
+    identity_application = await register_identity_application(rig.parts.platform, property_id, asked)
     return Things(
         property_id=property_id,
         subscription=made.id,
@@ -262,4 +269,5 @@ async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: st
         replay=replay.id,
         application=application,
         key=pair.id,
+        identity_application=identity_application.id,
     )

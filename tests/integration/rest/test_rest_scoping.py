@@ -81,6 +81,16 @@ ROUTES: dict[str, Route] = {
     "rotateKey": Route(lambda t: f"/keys/{t.key}/rotate", lambda _: {}),
     "revokeKey": Route(lambda t: f"/keys/{t.key}"),
     "revokeApplication": Route(lambda t: f"/applications/{t.application}"),
+    "listIdentityApplications": fixed("/identity-applications"),
+    "createIdentityApplication": fixed(
+        "/identity-applications",
+        {"provider": "auth0", "issuer": "https://id.example.org/", "audience": "c", "role": "SMARTCLEAN#IAMViewOnly"},
+    ),
+    "showIdentityApplication": Route(lambda t: f"/identity-applications/{t.identity_application}"),
+    "changeIdentityApplication": Route(
+        lambda t: f"/identity-applications/{t.identity_application}", lambda _: {"enabled": False}
+    ),
+    "removeIdentityApplication": Route(lambda t: f"/identity-applications/{t.identity_application}"),
 }
 
 OPERATIONS = {
@@ -130,6 +140,7 @@ async def rows(rig: Rig, things: Things) -> list[Any]:
         "select property_id, key from idempotency_keys where property_id = $1",
         "select * from applications where property_id = $1",
         "select * from access_keys where property_id = $1",
+        "select * from identity_applications where property_id = $1 order by id",
         "select line from events where property_id = $1 order by number",
     )
     async with rig.database.connection() as connection:

@@ -24,7 +24,7 @@ from matrixhub.model.federation import user_of
 from matrixhub.store.identity_applications import find_identity_application
 
 if TYPE_CHECKING:
-    from matrixhub.api.access.gate import Credentials
+    from matrixhub.api.access import Credentials
 
 ALGORITHM = "RS256"
 TOKEN_MAX = 16_384
@@ -95,7 +95,9 @@ def read_header(token: str) -> Mapping[str, Any]:
     except (binascii.Error, ValueError, RecursionError) as error:
         raise FederatedTokenRefused("this is no signed JWT") from error
     # Another spelling of the same bytes would be another text with the same signature.
-    if any(base64.urlsafe_b64encode(raw).rstrip(b"=") != part.encode() for raw, part in zip(decoded, parts, strict=True)):
+    if any(
+        base64.urlsafe_b64encode(raw).rstrip(b"=") != part.encode() for raw, part in zip(decoded, parts, strict=True)
+    ):
         raise FederatedTokenRefused("this is no signed JWT")
     if not isinstance(header, dict) or header.get("alg") != ALGORITHM:
         raise FederatedTokenRefused(f"a token is signed with {ALGORITHM}")
@@ -112,7 +114,9 @@ def read_header(token: str) -> Mapping[str, Any]:
 def verified_claims(token: str, key: RSAKey) -> Mapping[str, Any]:
     """What a token says, proven with its issuer's key. Raises: FederatedTokenRefused."""
     try:
-        payload = jws.deserialize_compact(token.encode("ascii"), key, algorithms=[ALGORITHM], registry=_REGISTRY).payload
+        payload = jws.deserialize_compact(
+            token.encode("ascii"), key, algorithms=[ALGORITHM], registry=_REGISTRY
+        ).payload
         claims = msgspec.json.decode(payload)
     except JoseError as error:
         raise FederatedTokenRefused("the signature of the token is wrong") from error
