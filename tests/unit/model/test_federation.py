@@ -131,7 +131,7 @@ def test_an_access_token_by_its_type_is_no_identity_token(typ: str) -> None:
 
 
 def test_an_email_counts_only_where_its_issuer_verified_it() -> None:
-    azure, auth0 = (replace(APPLICATION, provider=p, user_claim="email") for p in ("azure_ad", "auth0"))  # type: ignore[arg-type]
+    azure, auth0 = (replace(APPLICATION, provider=p, user_claim="email") for p in ("azure_ad", "auth0"))
     assert user(azure, email="ann@example.org") == "ann@example.org"
     assert user(auth0, email="ann@example.org", email_verified=True) == "ann@example.org"
     for application, verified in ((azure, False), (auth0, False), (auth0, None), (auth0, "no")):
