@@ -306,6 +306,7 @@ async def _run_roles(
                 allowed_to_all=tuple(settings.deliveries.egress_allow),
                 quota=quota_defaults(settings),
                 unhealthy_after_s=settings.devices.unhealthy_after_s,
+                public_url=settings.http.public_url,
             )
         app = make_app(checks, metrics, ingest, parts, observe)
         servers = [http] if https is None else [http, https]

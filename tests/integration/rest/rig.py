@@ -28,6 +28,7 @@ from matrixhub.model.subscription import Filter, Position, Source, Subscription
 from matrixhub.modules.access.keys import AccessKeyDraft, make_access_key
 from matrixhub.modules.events import publish_events, register_application
 from matrixhub.modules.federation import NewIdentityApplication, register_identity_application
+from matrixhub.modules.property_solutions import add_solution
 from matrixhub.modules.work import Platform
 from matrixhub.observe import Fact
 from matrixhub.ports import Outgoing
@@ -260,6 +261,7 @@ async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: st
         provider="auth0", issuer="https://id.example.org/", audience="c", role_id=PROPERTY_ADMINS
     )
     identity_application = await register_identity_application(rig.parts.platform, property_id, asked)
+    await add_solution(rig.parts.platform, property_id, "bin", actor="ann")
     return Things(
         property_id=property_id,
         subscription=made.id,

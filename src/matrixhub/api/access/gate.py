@@ -14,7 +14,7 @@ from matrixhub.api.access.schmac import SKEW_MAX_S, identify_schmac
 from matrixhub.api.access.standing import note_standing
 from matrixhub.api.access.unsigned import identify_unsigned
 from matrixhub.api.parts import Parts
-from matrixhub.model.access import OPERATOR, PROPERTY_ADMINS, Identity, Request
+from matrixhub.model.access import OPERATOR, PROPERTY_ADMINS, PUBLISHERS, Identity, Request
 from matrixhub.model.errors import AccessDenied, SignatureUsed, TooOften, Unauthorised
 from matrixhub.model.ids import PropertyId
 from matrixhub.observe import RateLimited
@@ -78,6 +78,8 @@ class Gate:
         """Let it pass, or not. Raises: AccessDenied, StoreError."""
         if identity.property_id is not None and request.property_id != identity.property_id:
             raise AccessDenied("the credentials are for another property")
+        if identity.role_id == PUBLISHERS and request.operation == "meb.publishEvents":
+            return
         if identity.role_id not in (OPERATOR, PROPERTY_ADMINS):
             raise AccessDenied(f"the role {identity.role_id} does not allow {request.operation}")
 

@@ -9,6 +9,7 @@ from matrixhub.api.rest import (
     events,
     identity_applications,
     keys,
+    metrics,
     parked,
     replays,
     signing,
@@ -31,5 +32,6 @@ def rest_handlers() -> list[HTTPRouteHandler]:
         applications,
         keys,
         identity_applications,
+        metrics,
     )
     return [handler for module in modules for handler in module.handlers]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from tests.integration.rest.actions.matrix import Matrix
+from tests.integration.rest.rig import Client
 from typer.testing import CliRunner, Result
 
 from matrixhub.cli.app import app as matrixhub_app
@@ -230,6 +231,19 @@ async def test_over_rest_an_application_is_registered_changed_and_removed(
     assert (cleared.json()["boundary_role"], cleared.json()["jwks_url"]) == (None, provider.jwks_url)
     assert (await matrix.client.ask("DELETE", path)).status == 204
     assert (await matrix.client.get(path)).code == "MH-R008"
+
+
+async def test_a_user_gets_in_over_rest_too_and_records_say_who_it_was(
+    matrix: Matrix, provider: IdentityProvider
+) -> None:
+    application = await registered(matrix, provider)
+    client = Client(matrix.client.url, matrix.client.session, "")
+    headers = with_token(application, provider.token(CLIENT, sub="ann"), "Bearer ")
+    added = await client.ask("POST", "/solutions/usage/add", headers=headers)
+    assert (added.status, added.json()["status"], added.json()["requested_by"]) == (200, "PENDING", "ann")
+    assert (await client.ask("GET", "/solutions", headers={**headers, "Authorization": "Bearer x"})).code == "MH-R032"
+    other = f"/solutions?property={await matrix.rig.property()}"
+    assert (await client.ask("GET", other, headers=headers)).code == "MH-R014"
 
 
 @pytest.mark.parametrize(
