@@ -23,6 +23,9 @@ create index on identity_applications (property_id, created_at, id);
 create constraint trigger count_version after insert or update or delete on identity_applications
   deferrable initially deferred for each row execute function count_access();
 
+-- Tasks are counted by the day they were completed.
+create index work_orders_completed on work_orders (building_id, closed_at) where type = 'TASK' and status = 'COMPLETED';
+
 -- Which solutions a property has asked for, and what was decided. Without a row nobody has asked.
 create table property_solutions (
   property_id text not null references properties on delete cascade,
