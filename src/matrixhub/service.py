@@ -43,6 +43,7 @@ from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Source
 from matrixhub.modules.access import make_access
+from matrixhub.modules.access.senders import sending_keys
 from matrixhub.modules.scheduler import Fire, Scheduler
 from matrixhub.modules.work import Platform
 from matrixhub.modules.workforce import attendance, overdue, planning
@@ -53,7 +54,7 @@ from matrixhub.store.books import PostgresBooks
 from matrixhub.store.devices import save_sightings
 from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, PostgresDuty
 from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
-from matrixhub.store.keys import digest, keep_local_key, valid_keys
+from matrixhub.store.keys import digest, keep_local_key
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.notices import NoticeStore
 from matrixhub.store.partitions import PostgresPartitions
@@ -367,7 +368,10 @@ async def _add_ingest(
     limits = settings.ingest
     origin = new_id("ing")
     registry = Registry(
-        load_slots=partial(all_slots, database), load_keys=partial(valid_keys, database), digest=digest, observe=observe
+        load_slots=partial(all_slots, database),
+        load_keys=partial(sending_keys, Platform(database=database, clock=SystemClock())),
+        digest=digest,
+        observe=observe,
     )
     await registry.reload()
     window = Window(window_s=limits.dedup_window_s, keys_max=limits.dedup_readings_max)

@@ -334,6 +334,24 @@ class IdentityProviderAway(RequestError):
     retry_helps = True
 
 
+class SystemRole(Conflict):
+    """The role is one of those that every property has, which cannot be changed."""
+
+    code = "MH-R029"
+
+
+class RoleInUse(Conflict):
+    """The role is still given to somebody."""
+
+    code = "MH-R030"
+
+
+class MemberTaken(Conflict):
+    """A member is in another group of users already; everybody has one role."""
+
+    code = "MH-R031"
+
+
 class ItemRefused(MatrixHubError):
     """A reading cannot be taken."""
 

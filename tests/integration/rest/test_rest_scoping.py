@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 import pytest_asyncio
@@ -38,6 +39,11 @@ def of_subscription(rest: str = "", body: object = None) -> Route:
 
 def named(path: str, **body: object) -> Route:
     return Route(lambda _: path, lambda t: {"subscription": t.subscription, **body})
+
+
+def a_role(name: str) -> dict[str, object]:
+    statement = {"effect": "allow", "operations": ["scgrids.*"]}
+    return {"name": name, "policy_sets": [{"name": "reading", "statements": [statement]}]}
 
 
 ROUTES: dict[str, Route] = {
@@ -83,6 +89,20 @@ ROUTES: dict[str, Route] = {
     "changeKey": Route(lambda t: f"/keys/{t.key}", lambda _: {"name": "changed"}),
     "rotateKey": Route(lambda t: f"/keys/{t.key}/rotate", lambda _: {}),
     "revokeKey": Route(lambda t: f"/keys/{t.key}"),
+    "listRoles": fixed("/roles"),
+    "createRole": Route(lambda _: "/roles", lambda _: a_role(f"R-{next(SEEDS)}"), shown=True),
+    "showRole": Route(lambda t: f"/roles/{quote(t.role)}"),
+    "changeRole": Route(lambda t: f"/roles/{quote(t.role)}", lambda _: {"description": "changed"}),
+    "removeRole": Route(lambda t: f"/roles/{quote(t.role)}"),
+    "listRoleChanges": Route(lambda t: f"/roles/{quote(t.role)}/changes", shown=True),
+    "listUserGroups": fixed("/user-groups"),
+    "createUserGroup": Route(
+        lambda _: "/user-groups", lambda _: {"name": f"g{next(SEEDS)}", "role": "GridsViewer"}, shown=True
+    ),
+    "showUserGroup": Route(lambda t: f"/user-groups/{t.group}"),
+    "changeUserGroup": Route(lambda t: f"/user-groups/{t.group}", lambda _: {"role": "PropertyViewer"}),
+    "removeUserGroup": Route(lambda t: f"/user-groups/{t.group}"),
+    "explainAccess": Route(lambda _: "/explanations", lambda t: {"operation": "scgrids.readZone", "key": t.key}),
     "revokeApplication": Route(lambda t: f"/applications/{t.application}"),
     "showMetrics": fixed("/metrics/PROPERTY_METRICS"),
     "listMetricDays": fixed("/metrics/VCS_WO_DAILY_COUNT_BY_TYPE/days?first=20240301&last=20240310"),
@@ -154,6 +174,9 @@ async def rows(rig: Rig, things: Things) -> list[Any]:
         "select * from identity_applications where property_id = $1 order by id",
         "select * from property_solutions where property_id = $1",
         "select line from events where property_id = $1 order by number",
+        "select * from iam_roles where property_id = $1",
+        "select * from iam_groups where property_id = $1",
+        "select * from iam_changes where property_id = $1",
     )
     async with rig.database.connection() as connection:
         return [await connection.fetch(statement, things.property_id) for statement in statements]
@@ -170,7 +193,9 @@ async def test_a_route_serves_the_owner_and_nobody_else(rig: Rig, receiver: Http
     before = await rows(rig, things)
     told = await ask.by(foreign)
     assert told.status < 300 if ROUTES[operation].shown else told.code == ROUTES[operation].refused, told.content
-    assert not [name for name in things.names if name in told.content and name.decode() not in ask.path + str(ask.body)]
+    assert not [
+        name for name in things.names if name in told.content and name.decode() not in unquote(ask.path) + str(ask.body)
+    ]
     assert (await ask.by(foreign, f"?property={things.property_id}")).code == "MH-R014"
     assert await rows(rig, things) == before
     assert 200 <= (served := await ask.by(owner)).status < 300, served.content

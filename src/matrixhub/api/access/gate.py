@@ -14,9 +14,10 @@ from matrixhub.api.access.schmac import SKEW_MAX_S, identify_schmac
 from matrixhub.api.access.standing import note_standing
 from matrixhub.api.access.unsigned import identify_unsigned
 from matrixhub.api.parts import Parts
-from matrixhub.model.access import OPERATOR, PROPERTY_ADMINS, PUBLISHERS, Identity, Request
+from matrixhub.model.access import Identity, Request
 from matrixhub.model.errors import AccessDenied, SignatureUsed, TooOften, Unauthorised
 from matrixhub.model.ids import PropertyId
+from matrixhub.modules.access.rules import Rules
 from matrixhub.observe import RateLimited
 from matrixhub.store.access_keys import use_signature
 
@@ -35,6 +36,7 @@ class Gate:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._rules = Rules(parts.database, parts.versions, parts.clock)
 
     async def identify(self, credentials: Credentials) -> Identity:
         """Who asks, counted against its limit.
@@ -76,12 +78,9 @@ class Gate:
 
     async def authorise(self, identity: Identity, request: Request) -> None:
         """Let it pass, or not. Raises: AccessDenied, StoreError."""
-        if identity.property_id is not None and request.property_id != identity.property_id:
-            raise AccessDenied("the credentials are for another property")
-        if identity.role_id == PUBLISHERS and request.operation == "meb.publishEvents":
-            return
-        if identity.role_id not in (OPERATOR, PROPERTY_ADMINS):
-            raise AccessDenied(f"the role {identity.role_id} does not allow {request.operation}")
+        decision = await self._rules.decide(identity, request)
+        if not decision.allowed:
+            raise AccessDenied(decision.why, reason=decision.denial)
 
 
 def property_of(identity: Identity, asked: str) -> PropertyId | None:

@@ -3,6 +3,7 @@
 from litestar.handlers import HTTPRouteHandler
 
 from matrixhub.api.rest import (
+    access,
     applications,
     attempts,
     balance,
@@ -31,6 +32,7 @@ def rest_handlers() -> list[HTTPRouteHandler]:
         events,
         applications,
         keys,
+        access,
         identity_applications,
         metrics,
     )
