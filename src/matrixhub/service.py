@@ -26,6 +26,7 @@ from matrixhub.config import (
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
+from matrixhub.deliveries.key_sets import open_key_sets
 from matrixhub.deliveries.notices import Notices
 from matrixhub.deliveries.recent import HeardBus, Recent
 from matrixhub.deliveries.retention import Retention, RetentionSettings
@@ -300,11 +301,13 @@ async def _run_roles(
                 codec=codec,
                 buses=buses,
                 sender=sender,
+                key_sets=await resources.enter_async_context(open_key_sets(allowed_to_all(settings), observe)),
                 clock=SystemClock(),
                 limits=batch_limits(settings),
                 allowed_to_all=tuple(settings.deliveries.egress_allow),
                 quota=quota_defaults(settings),
                 unhealthy_after_s=settings.devices.unhealthy_after_s,
+                public_url=settings.http.public_url,
             )
         app = make_app(checks, metrics, ingest, parts, observe)
         servers = [http] if https is None else [http, https]

@@ -16,7 +16,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
 from matrixhub import __version__
-from matrixhub.api import reference
+from matrixhub.api import discovery, reference
 from matrixhub.api.access import Gate
 from matrixhub.api.access.standing import Headers, answer_headers
 from matrixhub.api.actions import ActionsApp, is_actions_path
@@ -109,6 +109,7 @@ def make_pages(
 
     handlers: list[ControllerRouterHandler] = [live, ready, prometheus, *reference.HANDLERS]
     if parts is not None or described:
+        handlers.extend(discovery.HANDLERS)
         handlers.append(
             Router(
                 path=REST_PATH,

@@ -320,6 +320,20 @@ class SignatureUsed(Unauthorised):
     code = "MH-R028"
 
 
+class FederatedTokenRefused(Unauthorised):
+    """The token of the identity provider is not good here."""
+
+    code = "MH-R032"
+
+
+class IdentityProviderAway(RequestError):
+    """The keys of the identity provider cannot be had now, so that nothing it signed can be verified."""
+
+    code = "MH-R033"
+    status = 503
+    retry_helps = True
+
+
 class SystemRole(Conflict):
     """The role is one of those that every property has, which cannot be changed."""
 

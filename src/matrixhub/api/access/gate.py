@@ -9,6 +9,7 @@ from datetime import timedelta
 from matrixhub.api.access.basic import identify_basic
 from matrixhub.api.access.bearer import identify_bearer
 from matrixhub.api.access.credentials import Credentials
+from matrixhub.api.access.federated import identify_federated
 from matrixhub.api.access.schmac import SKEW_MAX_S, identify_schmac
 from matrixhub.api.access.standing import note_standing
 from matrixhub.api.access.unsigned import identify_unsigned
@@ -41,7 +42,7 @@ class Gate:
         """Who asks, counted against its limit.
 
         Raises: Unauthorised, MissingParameters where a signature lacks what it covers, TooManyWrong, TooOften,
-        StoreError.
+        IdentityProviderAway, StoreError.
         """
         identity = await self._proven(credentials)
         standing = self._parts.access.limiter.take(identity.id, identity.rate)
@@ -68,6 +69,8 @@ class Gate:
     async def _proven(self, credentials: Credentials) -> Identity:
         if self._parts.access.unsigned and not credentials.authorization.strip():
             return identify_unsigned(credentials)
+        if credentials.application:  # its token may be bare, so that no scheme is named
+            return await identify_federated(self._parts, credentials)
         scheme = SCHEMES.get(_scheme_of(credentials.authorization))
         if scheme is None:
             raise Unauthorised

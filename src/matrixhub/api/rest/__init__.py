@@ -8,7 +8,9 @@ from matrixhub.api.rest import (
     attempts,
     balance,
     events,
+    identity_applications,
     keys,
+    metrics,
     parked,
     replays,
     signing,
@@ -20,5 +22,18 @@ __all__ = ["rest_handlers"]
 
 def rest_handlers() -> list[HTTPRouteHandler]:
     """The handlers of all resources."""
-    modules = (subscriptions, signing, attempts, parked, replays, balance, events, applications, keys, access)
+    modules = (
+        subscriptions,
+        signing,
+        attempts,
+        parked,
+        replays,
+        balance,
+        events,
+        applications,
+        keys,
+        access,
+        identity_applications,
+        metrics,
+    )
     return [handler for module in modules for handler in module.handlers]
