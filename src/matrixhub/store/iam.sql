@@ -68,17 +68,10 @@ select * from iam_roles order by property_id, name;
 -- name: organisations
 select id, organisation_id from properties;
 
--- A group that names the user comes before one that names the seat.
--- name: role_of_user
-select g.role_id from iam_members m
-  join iam_groups g on g.property_id = m.property_id and g.name = m.group_name
-where m.property_id = $1 and ((m.kind = 'user' and m.member = any($2::text[])) or (m.kind = 'seat' and m.member = $3))
-order by (m.kind = 'user') desc, array_position($2::text[], m.member) limit 1;
-
 -- An address that several seats have is nobody's.
--- name: seat_of_user
-select min(id) from seats
-where property_id = $1 and active and email <> '' and lower(email) = lower($2) having count(*) = 1;
+-- name: seats
+select lower(email) as email, min(id) as id from seats
+where property_id = $1 and active and email <> '' group by lower(email) having count(*) = 1;
 
 -- name: add_change
 insert into iam_changes (property_id, kind, name, act, version, document, actor, at)
