@@ -158,11 +158,14 @@ async def remove_role(connection: Any, property_id: PropertyId, role_id: RoleId)
     await connection.execute(_SQL["remove_role"], property_id, role_id)
 
 
-async def list_groups(
-    connection: Any, property_id: PropertyId, *, name: str | None = None, role_id: RoleId | None = None
-) -> Sequence[Group]:
-    """The groups of the property by name; only that of the name, or those that have the role."""
-    return [_group(row) for row in await connection.fetch(_SQL["groups"], property_id, name, role_id)]
+async def role_holders(connection: Any, property_id: PropertyId, role_id: RoleId, now: datetime) -> Sequence[str]:
+    """Some of those who have the role, or are narrowed by it."""
+    return [row["holder"] for row in await connection.fetch(_SQL["holders"], property_id, role_id, now)]
+
+
+async def list_groups(connection: Any, property_id: PropertyId, *, name: str | None = None) -> Sequence[Group]:
+    """The groups of the property by name, or only that of the name."""
+    return [_group(row) for row in await connection.fetch(_SQL["groups"], property_id, name)]
 
 
 async def show_group(connection: Any, property_id: PropertyId, name: str) -> Group:

@@ -116,18 +116,17 @@ async def set_role(platform: Platform, property_id: PropertyId, document: RoleDo
 async def remove_role(
     platform: Platform, property_id: PropertyId, role_id: RoleId, *, actor: str, check: Check = any_version
 ) -> None:
-    """Remove a role. Keys that still have it may do nothing any more.
+    """Remove a role that nobody has. One that must work for nobody at once is set to DEPRECATED.
 
-    Raises: SystemRole, NotFound, RoleInUse where a group of users has it, VersionMismatch, StoreError.
+    Raises: SystemRole, NotFound, RoleInUse naming who has it, VersionMismatch, StoreError.
     """
     _refuse_system(role_id)
     async with platform.work(property_id, actor) as work:
         before = await store.lock_role(work.connection, property_id, role_id)
         check(before.version)
-        groups = await store.list_groups(work.connection, property_id, role_id=role_id)
-        if groups:
-            names = ", ".join(group.name for group in groups)
-            raise RoleInUse(f"groups of users have the role {role_id}: {names}")
+        holders = await store.role_holders(work.connection, property_id, role_id, work.now)
+        if holders:
+            raise RoleInUse(f"the role {role_id} is that of {', '.join(holders)}")
         await store.remove_role(work.connection, property_id, role_id)
         await _note_role(work, before, "removed")
 

@@ -45,7 +45,7 @@ from matrixhub.modules.access.senders import sending_keys
 from matrixhub.modules.workforce.seats import create_seat, deactivate_seat
 from matrixhub.observe import Metrics, ignore
 from matrixhub.store.access_keys import page_keys
-from matrixhub.store.keys import create_key, digest
+from matrixhub.store.keys import create_key, digest, revoke_key
 from matrixhub.store.versions import Versions
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -179,7 +179,10 @@ async def test_a_role_that_is_gone_allows_nothing(matrix: Matrix) -> None:
     role_id = await matrix.rig.role(matrix.property_id, "*")
     someone = replace(matrix, client=await matrix.rig.client_with(matrix.property_id, role_id))
     assert await someone.data(MAP)
-    await acts.remove_role(matrix.platform, matrix.property_id, role_id, actor="ann")
+    with pytest.raises(RoleInUse):
+        await acts.remove_role(matrix.platform, matrix.property_id, role_id, actor="ann")
+    async with matrix.rig.database.connection() as connection:
+        await connection.execute("delete from iam_roles where name = $1", role_id)
     assert await someone.refused(MAP) == (403, "IMPLICIT_DENY")
 
 
@@ -417,8 +420,14 @@ async def test_names_are_taken_once_and_nobody_is_in_two_groups(matrix: Matrix) 
     with pytest.raises(MemberTaken):
         await acts.create_group(platform, property_id, second, actor="ann")
     assert [one.name for one in await acts.list_groups(matrix.rig.database, property_id)] == ["first"]
-    with pytest.raises(RoleInUse):
+    with pytest.raises(RoleInUse, match="group first"):
         await acts.remove_role(platform, property_id, role_id, actor="ann")
+    await acts.remove_group(platform, property_id, "first", actor="ann")
+    key_id, _ = await create_key(matrix.rig.database, property_id, "", role_id=role_id)
+    with pytest.raises(RoleInUse, match=f"key {key_id}"):
+        await acts.remove_role(platform, property_id, role_id, actor="ann")
+    await revoke_key(matrix.rig.database, property_id, key_id)
+    await acts.remove_role(platform, property_id, role_id, actor="ann")
     for name in ("nobody", "matrixhub#Operator"):
         with pytest.raises(InvalidValue if "#" in name else NotFound):
             await acts.create_group(platform, property_id, GroupDocument(name="third", role=name), actor="ann")
