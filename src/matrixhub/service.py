@@ -282,6 +282,7 @@ async def _run_roles(
                 allowed_to_all=tuple(settings.deliveries.egress_allow),
                 quota=quota_defaults(settings),
                 unhealthy_after_s=settings.devices.unhealthy_after_s,
+                media_bytes_max=settings.media.property_bytes_max,
             )
         app = make_app(checks, metrics, ingest, parts, observe)
         stages.append(("http", partial(_serve_http, http, app, http_done)))

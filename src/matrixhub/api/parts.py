@@ -16,7 +16,7 @@ from matrixhub.store.versions import Versions
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
     """The parts; `limits` are those of a subscription that names none, `quota` that of an application that does,
-    `allowed_to_all` and `unhealthy_after_s` are the settings.
+    `allowed_to_all`, `unhealthy_after_s` and `media_bytes_max`, for the attachments of a property, are the settings.
     """
 
     database: Database
@@ -29,6 +29,7 @@ class Parts:
     allowed_to_all: tuple[str, ...]
     quota: Quota
     unhealthy_after_s: float
+    media_bytes_max: int
 
     @property
     def platform(self) -> Platform:
