@@ -20,7 +20,7 @@ from matrixhub.model.ids import BuildingId, LevelId, PropertyId, ZoneId
 from matrixhub.model.place_events import LevelMark, ZoneMark
 from matrixhub.model.units import Units
 
-PROPERTIES_MAX = 500
+PROPERTIES_MAX = 10_000
 """Most properties of an organisation that are made by clients."""
 
 CATALOGUE_MAX = 1_000

@@ -70,7 +70,7 @@ async def create_property(platform: Platform, organisation_id: str, draft: Prope
     async with platform.work(property_id, actor) as work:
         await store.lock_organisation(work.connection, organisation_id)
         if await store.count_properties(work.connection, organisation_id) >= PROPERTIES_MAX:
-            raise LimitViolated(f"an organisation has at most {PROPERTIES_MAX} properties")
+            raise LimitViolated(f"an organisation has at most {PROPERTIES_MAX:,} properties")
         made = Property(
             id=property_id,
             organisation_id=organisation_id,
