@@ -86,11 +86,13 @@ class ActionsApp:
         asked.require("op")
         if operation is not None:
             asked.require(*_query_of(operation))
-        identity = await self._gate.identify(asked.credentials)
+        credentials = asked.credentials(operation.service if operation is not None else "")
+        identity = await self._gate.identify(credentials)
         if operation is None:
             raise UnknownOperation(f"there is no operation {asked.operation[:200]!r}")
         property_id = await self._admit(asked, operation, identity)
         body = await read_body(receive, asked.headers)
+        await self._gate.accept_once(identity, credentials, asked.building.encode(), body)
         call = _call(self._parts, asked, operation, identity, property_id, body)
         if operation.keeps_s:
             return operation.status, await self._kept(operation, call, body)
