@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from matrixhub.model.ids import MediaId, PropertyId, new_id
@@ -18,14 +19,28 @@ from matrixhub.store import media as store
 from matrixhub.store.grids import read_property
 
 
-async def keep_media(
-    platform: Platform, property_id: PropertyId, draft: MediaDraft, *, quota_bytes: int, actor: str
-) -> Media:
-    """An attachment that is kept from now on, with a thumbnail where it is a picture.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedMedia:
+    """An attachment with its thumbnail, which can be kept without more ado."""
 
-    Raises: NotFound, WrongParameters if it is a picture that cannot be read, LimitViolated, StoreError.
+    draft: MediaDraft
+    thumbnail: bytes | None
+
+
+async def prepare_media(draft: MediaDraft) -> PreparedMedia:
+    """The attachment with a thumbnail where it is a picture; this takes time, so no transaction is open meanwhile.
+
+    Raises: WrongParameters if it is a picture that cannot be read.
     """
     thumbnail = await asyncio.to_thread(make_thumbnail, draft.content) if draft.kind == "image" else None
+    return PreparedMedia(draft=draft, thumbnail=thumbnail)
+
+
+async def keep_media(
+    platform: Platform, property_id: PropertyId, prepared: PreparedMedia, *, quota_bytes: int, actor: str
+) -> Media:
+    """An attachment that is kept from now on. Raises: NotFound, LimitViolated, StoreError."""
+    draft, thumbnail = prepared.draft, prepared.thumbnail
     async with platform.work(property_id, actor) as work:
         await read_property(work.connection, property_id)
         kept = await store.lock_kept_bytes(work.connection, property_id)

@@ -21,8 +21,9 @@ async def _upload(call: Call) -> Reply:
     draft = MediaDraft(
         kind=read_kind(call.body["Type"]), entity=read_entity(call.body["Entity"]), content=file_of(call, "File")
     )
+    prepared = await media.prepare_media(draft)
     made = await media.keep_media(
-        call.platform, call.property_id, draft, quota_bytes=call.parts.media_bytes_max, actor=call.actor
+        call.platform, call.property_id, prepared, quota_bytes=call.parts.media_bytes_max, actor=call.actor
     )
     return Reply(
         data={
