@@ -33,7 +33,9 @@ TypeQuery = Annotated[str | None, QueryParameter(pattern=ID, description="Only t
     tags=["places"],
     opt={"permission": "scgrids.listProperties"},
 )
-async def list_(hub: Hub, property_id: PropertyScope, request: ApiRequest, property_type: TypeQuery = None) -> doc.PropertyList:
+async def list_(
+    hub: Hub, property_id: PropertyScope, request: ApiRequest, property_type: TypeQuery = None
+) -> doc.PropertyList:
     """With a key of a property that property alone; with the hub's own key all of the same organisation."""
     found = await properties.list_visible_properties(
         hub.platform, property_id, whole_organisation=caller(request).property_id is None, type_id=property_type
