@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 import pytest_asyncio
@@ -25,7 +26,7 @@ async def owner(rig: Rig, places: Places) -> Client:
     return await rig.client(places.property_id)
 
 
-VERSIONED = {
+VERSIONED: dict[str, tuple[Callable[[Places], str], dict[str, object]]] = {
     "property": (lambda p: f"/properties/{p.property_id}", {"name": "Renamed"}),
     "building": (lambda p: f"/buildings/{p.building}", {"name": "Renamed"}),
     "level": (lambda p: f"/buildings/{p.building}/levels/{p.level}", {"name": "Renamed"}),

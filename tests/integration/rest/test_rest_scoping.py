@@ -234,9 +234,9 @@ async def test_a_bad_body_is_told_what_is_wrong_with_it_and_does_nothing(
     for what, body, headers, code in BAD_BODIES:
         told = await owner.ask(OPERATIONS[operation][0], ask.path, body, headers=headers)
         assert told.code in code.split(), what
-    body = ask.make_body()
-    assert isinstance(body, dict)
-    told = await owner.ask(OPERATIONS[operation][0], ask.path, {**body, "surprise": 1})
+    good = ask.make_body()
+    assert isinstance(good, dict)
+    told = await owner.ask(OPERATIONS[operation][0], ask.path, {**good, "surprise": 1})
     assert (told.code, told.wrong) == ("MH-R010", ["surprise"])
     assert await rows(rig, things) == before
 
