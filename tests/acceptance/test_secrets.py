@@ -41,6 +41,7 @@ from matrixhub.service import Endpoints, find_endpoints, stream_settings
 from matrixhub.store import Database, open_database
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.subscriptions import Codec, create_subscription
+from matrixhub.testing.listener import serve_app
 from matrixhub.testing.tls import LocalAuthority
 from matrixhub.testing.token_server import Fail, Issue, TokenBehaviour, TokenServer
 
@@ -117,16 +118,10 @@ async def echoing(client_ca_pem: str = "", name: str = "") -> AsyncIterator[Echo
     echo = Echo()
     app = web.Application(client_max_size=8 * 1024 * 1024)
     app.router.add_post("/{path:.*}", echo.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        names = (name,) if name else ()
-        context = AUTHORITY.server_context(*names, client_ca_pem=client_ca_pem)
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-        echo.base = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    names = (name,) if name else ()
+    async with serve_app(app, AUTHORITY.server_context(*names, client_ca_pem=client_ca_pem)) as port:
+        echo.base = f"https://127.0.0.1:{port}"
         yield echo
-    finally:
-        await runner.cleanup()
 
 
 KINDS = ("200", "207", "500", "text", "401", "403", "307", "429", "410", "422", "garbage", "header")

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.destination import BasicAuth, Destination, NoAuth
 from matrixhub.model.errors import Conflict, EngineError, InvalidValue, NotFound, StoreError
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId, ZoneId, new_id
@@ -32,7 +28,7 @@ from matrixhub.store.access_keys import page_keys
 from matrixhub.store.egress import allow_egress, list_egress, revoke_egress
 from matrixhub.store.keys import create_key, digest, keep_local_key, revoke_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
-from matrixhub.store.pool import listen, migrate
+from matrixhub.store.pool import listen
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots, apply_site, list_properties, read_site, site_change
 from matrixhub.store.subscriptions import (
@@ -75,22 +71,9 @@ TABLES = (
 ONE, TWO, THREE = WorkerId("wrk_1"), WorkerId("wrk_2"), WorkerId("wrk_3")
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-store-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsn(data: Path) -> AsyncIterator[str]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-            yield engines.endpoints.postgres_dsn
+async def dsn(shared_engines: SharedEngines) -> str:
+    return (await shared_engines.new_database()).socket
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -119,8 +120,7 @@ class ActionsApp:
         now_s = time.monotonic()
         found = self._cache.find(key, versions, now_s=now_s, age_max_s=operation.keeps_s)
         if found is None:
-            found = await _answered(operation, call)
-            self._cache.keep(key, versions, found, now_s=now_s)
+            found = await self._cache.make(key, versions, partial(_answered, operation, call), now_s=now_s)
         return found
 
     def _failed(self, scope: Scope, operation: Operation | None, error: Exception) -> None:
