@@ -116,6 +116,12 @@ class Devices(Frozen, frozen=True):
     unhealthy_after_s: float
 
 
+class MediaSettings(Frozen, frozen=True):
+    """Pictures and videos that go with incidents and audits."""
+
+    property_bytes_max: int
+
+
 class Deliveries(Frozen, frozen=True):
     """How pushes are sent."""
 
@@ -173,6 +179,7 @@ class Settings(Frozen, frozen=True):
     http: Http
     ingest: Ingest
     devices: Devices
+    media: MediaSettings
     deliveries: Deliveries
     events: EventSettings
     secrets: Secrets
@@ -349,6 +356,7 @@ def _check(settings: Settings) -> None:
         "ingest.message_items_max": settings.ingest.message_items_max,
         "ingest.message_bytes_max": settings.ingest.message_bytes_max,
         "ingest.write_wait_s": settings.ingest.write_wait_s,
+        "media.property_bytes_max": settings.media.property_bytes_max,
         "deliveries.batch_items": settings.deliveries.batch_items,
         "deliveries.batch_bytes": settings.deliveries.batch_bytes,
         "deliveries.attempts_retention_s": settings.deliveries.attempts_retention_s,

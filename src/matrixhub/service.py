@@ -308,6 +308,7 @@ async def _run_roles(
                 quota=quota_defaults(settings),
                 unhealthy_after_s=settings.devices.unhealthy_after_s,
                 public_url=settings.http.public_url,
+                media_bytes_max=settings.media.property_bytes_max,
             )
         app = make_app(checks, metrics, ingest, parts, observe)
         servers = [http] if https is None else [http, https]

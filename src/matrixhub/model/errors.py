@@ -302,6 +302,12 @@ class AccessDenied(Forbidden):
         super().__init__(message)
 
 
+class MalformedForm(RequestError):
+    """The body is not a form that can be read."""
+
+    code = "MH-R035"
+
+
 class TooOften(RateExceeded):
     """Whoever asks does so more often than it may."""
 

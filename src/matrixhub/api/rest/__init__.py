@@ -12,6 +12,7 @@ from matrixhub.api.rest import (
     keys,
     metrics,
     parked,
+    places,
     replays,
     signing,
     subscriptions,
@@ -19,21 +20,23 @@ from matrixhub.api.rest import (
 
 __all__ = ["rest_handlers"]
 
+_MODULES = (
+    subscriptions,
+    signing,
+    attempts,
+    parked,
+    replays,
+    balance,
+    events,
+    applications,
+    keys,
+    access,
+    identity_applications,
+    metrics,
+    places,
+)
+
 
 def rest_handlers() -> list[HTTPRouteHandler]:
     """The handlers of all resources."""
-    modules = (
-        subscriptions,
-        signing,
-        attempts,
-        parked,
-        replays,
-        balance,
-        events,
-        applications,
-        keys,
-        access,
-        identity_applications,
-        metrics,
-    )
-    return [handler for module in modules for handler in module.handlers]
+    return [handler for module in _MODULES for handler in module.handlers]
