@@ -148,7 +148,7 @@ class Rules:
 def _asked(identity: Identity, request: Request, needs: frozenset[str]) -> _Asked:
     """All that a decision depends on that does not depend on time."""
     return (
-        *(identity.scheme, identity.id, identity.seat_id or "", identity.application_id or ""),
+        *(identity.scheme, identity.id, identity.name, identity.seat_id or "", identity.application_id or ""),
         *(identity.property_id or "", identity.role_id, identity.boundary_id or ""),
         *(request.property_id or "", request.operation),
         (request.building_id or "") if "building" in needs else "",

@@ -284,6 +284,23 @@ async def test_deciding_again_asks_the_database_for_the_number_alone(matrix: Mat
     assert asked == ["access"] * 4
 
 
+async def test_whatever_names_a_role_counts_as_what_decides_on_access(rig: Rig) -> None:
+    """A table without the trigger would be kept in memory for ever. Source: docs/decisions/0013-versions.md"""
+    async with rig.database.connection() as connection:
+        tables = await connection.fetch(
+            "select c.table_name as name from information_schema.columns c join information_schema.tables t"
+            " using (table_schema, table_name) where t.table_type = 'BASE TABLE' and t.table_schema = 'public'"
+            " and (c.column_name = 'role_id' or c.table_name in ('iam_roles', 'iam_members'))"
+        )
+        counted = await connection.fetch(
+            "select distinct tgrelid::regclass::text as name from pg_trigger"
+            " where tgfoid = 'count_access'::regproc and tgtype & 28 = 28"  # inserted, deleted and updated
+        )
+    names = {row["name"] for row in tables}
+    assert {"iam_roles", "iam_groups", "iam_members", "access_keys", "ingest_keys"} <= names
+    assert names <= {row["name"] for row in counted}
+
+
 # --- groups of users ---
 
 
