@@ -77,10 +77,10 @@ async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], han
     gate: Gate = connection.app.state.gate
     permission, asked = permission_of(handler), connection.query_params.get("property")
     identity = await gate.identify(_credentials(connection))
-    caller = Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
-    connection.scope["caller"] = caller  # type: ignore[typeddict-unknown-key]
+    asking = Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
+    connection.scope["caller"] = asking  # type: ignore[typeddict-unknown-key]
     if identity.property_id is not None:
-        caller.property_for(asked)
+        asking.property_for(asked)
     request = access.Request(
         operation=permission,
         property_id=identity.property_id or (PropertyId(asked) if asked else None),
@@ -126,7 +126,12 @@ def _told(identity: Identity, error: AccessDenied) -> Forbidden:
     return error
 
 
+def caller(request: Request[Any, Any, Any]) -> Caller:
+    """Who asks."""
+    found: Caller = request.scope["caller"]  # type: ignore[typeddict-item]
+    return found
+
+
 async def provide_property(request: Request[Any, Any, Any], property_: PropertyQuery = None) -> PropertyId:
     """The property the request is about. Raises: Forbidden, InvalidValue."""
-    caller: Caller = request.scope["caller"]  # type: ignore[typeddict-item]
-    return caller.property_for(property_)
+    return caller(request).property_for(property_)

@@ -180,12 +180,13 @@ def list_(property_id: PropertyOption, data: DataOption = None, as_json: JsonOpt
         print_json([key_document(key) for key in found])
         return
     table = Table(box=None, pad_edge=False)
-    table.add_column("key", no_wrap=True)  # to be copied
-    for title in ("kind", "name", "role", "access key", "created", "good until"):
-        table.add_column(title)
+    for title in ("key", "access key"):
+        table.add_column(title, no_wrap=True)  # to be copied
+    for title in ("kind", "name", "role", "created", "good until"):
+        table.add_column(title, overflow="fold")
     for key in found:
         table.add_row(
-            *(key.id, key.kind, key.name, key.role_id, key.access_key or ""),
+            *(key.id, key.access_key or "", key.kind, key.name, key.role_id),
             f"{key.created_at:%Y-%m-%d %H:%M}",
             _good_until(key),
         )

@@ -205,7 +205,7 @@ class Explanation:
 def principals_of(identity: Identity, organisation: str = "") -> tuple[Srn, ...]:
     """The names of whoever asks: a key has one; a federated user that of the application, and that of the seat.
 
-    Shape:  the id of a federated identity is `<QUID>/<subject>`.
+    Shape:  the id of a federated identity is `<QUID>:<subject>`.
     Source: docs/contract/web-services.md §3.4
 
     >>> ann = Identity(scheme="bearer", id="key_1", name="", property_id=PropertyId("p"), role_id=RoleId("r"))
@@ -213,8 +213,8 @@ def principals_of(identity: Identity, organisation: str = "") -> tuple[Srn, ...]
     ('srn:sciam:ORCHARD:::p:KEY/key_1',)
     """
     start = f"srn:sciam:{organisation}:::{identity.property_id or '*'}"
-    kind = "APP" if identity.scheme == "federated" else "KEY"
-    own = Srn(f"{start}:{kind}/{identity.id}")
+    federated = identity.scheme == "federated"
+    own = Srn(f"{start}:APP/{identity.id.replace(':', '/', 1)}" if federated else f"{start}:KEY/{identity.id}")
     return (own,) if identity.seat_id is None else (own, Srn(f"{start}:USER/{identity.seat_id}"))
 
 

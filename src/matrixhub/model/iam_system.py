@@ -14,11 +14,8 @@ from collections.abc import Mapping
 from matrixhub.model.access import OPERATOR, PROPERTY_ADMINS, PUBLISHERS, SENDERS, RoleId
 from matrixhub.model.iam import PolicySet, Role, RoleDocument, Statement
 
-HUB_WIDE = (
-    *("scgrids.createProperty", "scgrids.createPropertyV2", "hub.createProperty"),
-    *("hub.approveProvider", "hub.withdrawProvider"),
-)
-"""What reaches beyond a property, and is for the hub's own key alone."""
+HUB_WIDE = ("hub.approveProvider", "hub.withdrawProvider")
+"""What reaches beyond the organisation of a property, and is for the hub's own key alone."""
 
 READ_PLACES = ("scgrids.list*", "scgrids.read*", "scgrids.get*", "scgrids.buildingZoneMap")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -21,7 +21,11 @@ _SQL = load_statements("iam.sql")
 Kind = Literal["role", "group"]
 Act = Literal["created", "changed", "removed"]
 
-MEMBER_KINDS: Mapping[str, str] = {"seat": "seats", "user": "users", "key": "keys"}
+MemberKind = Literal["seat", "user", "key"]
+Member = tuple[MemberKind, str]
+"""The kind of a member of a group, and its id."""
+
+MEMBER_KINDS: Mapping[MemberKind, str] = {"seat": "seats", "user": "users", "key": "keys"}
 """The kinds of members, and the field of `Members` that each is in."""
 
 
@@ -67,22 +71,22 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PropertyAccess:
-    """What decides in a property who may do what: its roles, and those that keys have by their groups."""
+    """What decides in a property who may do what: its roles, and those that members of groups have."""
 
     organisation: str = ""
-    roles: Mapping[RoleId, Role]
-    key_roles: Mapping[str, RoleId]
+    roles: Mapping[RoleId, Role] = field(default_factory=dict)
+    member_roles: Mapping[Member, RoleId] = field(default_factory=dict)
 
 
 async def load_access(connection: Any, property_id: PropertyId) -> PropertyAccess:
     """All that decides on access in a property; nothing where there is no such property."""
     organisation = await connection.fetchval(_SQL["organisation"], property_id)
     roles = [kept.role for kept in await list_roles(connection, property_id)]
-    rows = await connection.fetch(_SQL["key_roles"], property_id)
+    members = await connection.fetch(_SQL["member_roles"], property_id)
     return PropertyAccess(
         organisation=organisation or "",
         roles={role.id: role for role in roles},
-        key_roles={row["member"]: RoleId(row["role_id"]) for row in rows},
+        member_roles={(row["kind"], row["member"]): RoleId(row["role_id"]) for row in members},
     )
 
 
@@ -92,12 +96,14 @@ async def load_all_access(connection: Any) -> Mapping[PropertyId, PropertyAccess
     for row in await connection.fetch(_SQL["all_roles"]):
         role = _kept(row).role
         roles.setdefault(row["property_id"], {})[role.id] = role
-    keys: dict[str, dict[str, RoleId]] = {}
-    for row in await connection.fetch(_SQL["all_key_roles"]):
-        keys.setdefault(row["property_id"], {})[row["member"]] = RoleId(row["role_id"])
+    members: dict[str, dict[Member, RoleId]] = {}
+    for row in await connection.fetch(_SQL["member_roles"], None):
+        members.setdefault(row["property_id"], {})[row["kind"], row["member"]] = RoleId(row["role_id"])
     return {
         PropertyId(row["id"]): PropertyAccess(
-            organisation=row["organisation_id"], roles=roles.get(row["id"], {}), key_roles=keys.get(row["id"], {})
+            organisation=row["organisation_id"],
+            roles=roles.get(row["id"], {}),
+            member_roles=members.get(row["id"], {}),
         )
         for row in await connection.fetch(_SQL["organisations"])
     }
@@ -246,7 +252,7 @@ async def list_changes(
 
 
 async def _add_members(connection: Any, property_id: PropertyId, name: str, members: Members) -> None:
-    wanted = [(kind, member) for kind, field in MEMBER_KINDS.items() for member in getattr(members, field)]
+    wanted = [(kind, member) for kind, kinds in MEMBER_KINDS.items() for member in getattr(members, kinds)]
     rows = await connection.fetch(
         _SQL["add_members"], property_id, name, [kind for kind, _ in wanted], [member for _, member in wanted]
     )
@@ -274,13 +280,13 @@ def _kept(row: Any) -> KeptRole:
 
 
 def _group(row: Any) -> Group:
-    members: dict[str, list[str]] = {field: [] for field in MEMBER_KINDS.values()}
+    members: dict[str, list[str]] = {name: [] for name in MEMBER_KINDS.values()}
     for kind, member in msgspec.json.decode(row["members"]):
         members[MEMBER_KINDS[kind]].append(member)
     return Group(
         name=row["name"],
         role_id=RoleId(row["role_id"]),
-        members=Members(**{field: tuple(sorted(found)) for field, found in members.items()}),
+        members=Members(**{name: tuple(sorted(found)) for name, found in members.items()}),
         version=row["version"],
         created_by=row["created_by"],
         created_at=row["created_at"],

@@ -54,17 +54,13 @@ delete from iam_members where property_id = $1 and group_name = $2;
 -- name: add_members
 insert into iam_members (property_id, group_name, kind, member)
 select $1, $2, m.kind, m.member from unnest($3::text[], $4::text[]) as m (kind, member)
+order by m.kind, m.member  -- so that two who add some at the same time do not wait for each other in a circle
 on conflict do nothing returning kind, member;
 
--- name: key_roles
-select m.member, g.role_id from iam_members m
+-- name: member_roles
+select m.property_id, m.kind, m.member, g.role_id from iam_members m
   join iam_groups g on g.property_id = m.property_id and g.name = m.group_name
-where m.property_id = $1 and m.kind = 'key';
-
--- name: all_key_roles
-select m.property_id, m.member, g.role_id from iam_members m
-  join iam_groups g on g.property_id = m.property_id and g.name = m.group_name
-where m.kind = 'key';
+where $1::text is null or m.property_id = $1;
 
 -- name: all_roles
 select * from iam_roles order by property_id, name;

@@ -132,6 +132,21 @@ async def test_what_cannot_be_a_key_is_refused_by_field(
     assert b"12345678" not in reply.content
 
 
+async def test_changes_made_at_the_same_time_are_both_kept(client: Client) -> None:
+    key = await made(client)
+    changes: list[dict[str, Any]] = [{"name": "both"}, {"replay_protected": True}, {"rate_per_s": 3.0}]
+    await asyncio.gather(*(client.ask("PATCH", f"/keys/{key['id']}", change) for change in changes))
+    shown = (await client.get(f"/keys/{key['id']}")).json()
+    assert (shown["name"], shown["replay_protected"], shown["rate_per_s"], shown["burst"]) == ("both", True, 3.0, 6)
+
+
+async def test_of_two_rotations_at_the_same_time_one_comes_after_the_other(client: Client) -> None:
+    key = await made(client)
+    replies = await asyncio.gather(*(client.post(f"/keys/{key['id']}/rotate", {}) for _ in range(2)))
+    secrets = [reply.json()["secret"] for reply in replies]
+    assert [await good(client, key["access_key"], one) for one in (key["secret"], *secrets)] == [False, True, True]
+
+
 async def test_a_role_that_the_property_has_not_is_given_to_no_key(client: Client) -> None:
     key = await made(client)
     for kind in ("access", "bearer"):

@@ -261,7 +261,7 @@ def test_a_decision_tells_what_decided() -> None:
 
 def test_the_names_of_principals() -> None:
     assert principals_of(asks(), "ORCHARD") == (ME,)
-    ann = asks(scheme="federated", id="quid/auth0|7", seat_id=SeatId("p_004"))
+    ann = asks(scheme="federated", id="quid:auth0|7", seat_id=SeatId("p_004"))
     assert principals_of(ann, "ORCHARD") == (
         "srn:sciam:ORCHARD:::p:APP/quid/auth0|7",
         "srn:sciam:ORCHARD:::p:USER/p_004",
@@ -270,7 +270,7 @@ def test_the_names_of_principals() -> None:
 
 
 def test_somebody_with_two_names_is_trusted_by_either_and_denied_by_either() -> None:
-    names = principals_of(asks(scheme="federated", id="q/ann", seat_id=SeatId("p_004")))
+    names = principals_of(asks(scheme="federated", id="q:ann", seat_id=SeatId("p_004")))
     for pattern in ("*:USER/p_004", "*:APP/q/*"):
         by_name = TrustClause(effect="allow", principals=(pattern,))
         against = TrustClause(effect="deny", principals=(pattern,))

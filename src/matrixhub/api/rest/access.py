@@ -11,7 +11,7 @@ import msgspec
 from litestar import Response, delete, get, patch, post
 from litestar.params import PathParameter
 
-from matrixhub.api.auth import Caller, PropertyScope
+from matrixhub.api.auth import PropertyScope, caller
 from matrixhub.api.bodies import MERGE_PATCH_TYPES, ApiRequest, parse_as, parse_json, read_body
 from matrixhub.api.etags import IfMatch, check_match, etag
 from matrixhub.api.idempotency import IdempotencyKey, Make, answer, make_once
@@ -55,7 +55,7 @@ async def create_role(
     """What it allows and denies, and whom it trusts. It is given to keys, groups of users and applications by name."""
     body = await read_body(request)
     asked = parse_as(RoleDocument, body)
-    actor = _actor(request)
+    actor = caller(request).actor
 
     async def prepare() -> Make:
         async def make(database: Database) -> Answer:
@@ -95,7 +95,7 @@ async def change_role(
         property_id,
         RoleId(role),
         lambda before: _patched(before, document),
-        actor=_actor(request),
+        actor=caller(request).actor,
         check=partial(check_match, if_match),
     )
     view = role_view(changed, hub.platform.now())
@@ -108,7 +108,7 @@ async def remove_role(
 ) -> None:
     """Not one that a group of users has. Keys that have it may do nothing any more."""
     check = partial(check_match, if_match)
-    await roles.remove_role(hub.platform, property_id, RoleId(role), actor=_actor(request), check=check)
+    await roles.remove_role(hub.platform, property_id, RoleId(role), actor=caller(request).actor, check=check)
 
 
 @get("/roles/{role:str}/changes", operation_id="listRoleChanges", summary="List changes of a role", tags=["access"])
@@ -149,7 +149,7 @@ async def create_group(
     """Its members, which are seats, users and keys, have its role. Nobody is in two groups."""
     body = await read_body(request)
     asked = parse_as(GroupDocument, body)
-    actor = _actor(request)
+    actor = caller(request).actor
 
     async def prepare() -> Make:
         async def make(database: Database) -> Answer:
@@ -195,7 +195,7 @@ async def change_group(
         property_id,
         group,
         lambda before: _patched(before, document),
-        actor=_actor(request),
+        actor=caller(request).actor,
         check=partial(check_match, if_match),
     )
     return Response(group_view(changed), headers={"ETag": etag(changed.version)})
@@ -207,7 +207,7 @@ async def remove_group(
 ) -> None:
     """Its members have no role by it any more."""
     check = partial(check_match, if_match)
-    await roles.remove_group(hub.platform, property_id, group, actor=_actor(request), check=check)
+    await roles.remove_group(hub.platform, property_id, group, actor=caller(request).actor, check=check)
 
 
 @post(
@@ -235,11 +235,6 @@ async def explain(hub: Hub, property_id: PropertyScope, request: ApiRequest) -> 
     )
     found = await explain_access(hub.platform, property_id, question)
     return msgspec.convert(explanation_document(found), doc.ExplanationView)
-
-
-def _actor(request: ApiRequest) -> str:
-    caller: Caller = request.scope["caller"]  # type: ignore[typeddict-item]
-    return caller.actor
 
 
 def _patched(before: T, patch_: object) -> T:

@@ -12,6 +12,7 @@ from matrixhub.model.access import Identity, Request, RoleId
 from matrixhub.model.errors import InvalidValue, WrongState
 from matrixhub.model.iam import Explanation, Srn, explain, principals_of
 from matrixhub.model.ids import BuildingId, KeyId, PropertyId
+from matrixhub.model.time import check_year
 from matrixhub.modules.access.rules import effective, find_role
 from matrixhub.modules.work import Platform
 from matrixhub.store.access_keys import show_key
@@ -43,10 +44,12 @@ async def explain_access(platform: Platform, property_id: PropertyId, question: 
     """The decision on such a request, as things are now.
 
     Raises: InvalidValue unless it is about a key or about a role, NotFound of property or key, WrongState where the key
-    was revoked or has expired, so that nothing is decided, StoreError.
+    was revoked or has expired, so that nothing is decided, WrongParameters for a time of no use, StoreError.
     """
     if (question.key_id is None) == (question.role_id is None):
         raise InvalidValue("ask about a key or about a role", fields=(("key", "or role, one of them"),))
+    if question.at is not None:
+        check_year(question.at.date())
     await require_property(platform.database, property_id)
     async with platform.database.connection() as connection:
         access = await load_access(connection, property_id)

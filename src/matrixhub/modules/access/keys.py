@@ -5,7 +5,7 @@ Source: docs/contract/web-services.md §3.5
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from matrixhub.model.access import PROPERTY_ADMINS, Rate, RoleId
@@ -144,15 +144,17 @@ async def alter_key(
         raise InvalidValue(
             "only signatures can be protected against replays", fields=(("replay_protected", "not for a bearer key"),)
         )
-    altered = replace(
-        key,
-        name=key.name if name is None else name,
-        role_id=key.role_id if role_id is None else await resolve_role(platform.database, property_id, role_id),
-        rate=key.rate if rate is None else rate,
-        replay_protected=key.replay_protected if replay_protected is None else replay_protected,
+    await change_key(
+        platform.database,
+        property_id,
+        key_id,
+        key.kind,
+        name=name,
+        role_id=None if role_id is None else await resolve_role(platform.database, property_id, role_id),
+        rate=rate,
+        replay_protected=replay_protected,
     )
-    await change_key(platform.database, altered)
-    return altered
+    return await show_key(platform.database, property_id, key_id)
 
 
 async def drop_key(platform: Platform, property_id: PropertyId, key_id: KeyId) -> None:

@@ -6,6 +6,7 @@ Source: docs/decisions/0013-versions.md, docs/decisions/0015-roles.md
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ from matrixhub.model.iam_system import SYSTEM_ROLES
 from matrixhub.model.ids import PropertyId
 from matrixhub.ports import Clock
 from matrixhub.store import Database
-from matrixhub.store.iam import PropertyAccess, load_access
+from matrixhub.store.iam import Member, PropertyAccess, load_access
 from matrixhub.store.versions import ACCESS, Versions
 
 PROPERTIES_MAX = 2_000
@@ -24,18 +25,35 @@ PROPERTIES_MAX = 2_000
 DECISIONS_MAX = 50_000
 """So many decisions are kept; then it is begun anew."""
 
-NOTHING = PropertyAccess(roles={}, key_roles={})
+NOTHING = PropertyAccess()
 """What decides where there is no property: the roles of the system alone."""
 
 _Asked = tuple[str, ...]
 
 
 def effective(identity: Identity, access: PropertyAccess) -> Identity:
-    """Who asks, with the role that a group gives to the key; that of an application has no other than its own."""
-    if identity.scheme == "federated" or identity.application_id is not None:
+    """Who asks, with the role of the group that names it; a key of an application has no other than its own.
+
+    A federated user is named by `<QUID>:<subject>` or by the subject alone, and then by the seat.
+    """
+    if identity.application_id is not None or not access.member_roles:
         return identity
-    role_id = access.key_roles.get(identity.id)
-    return identity if role_id is None else replace(identity, role_id=role_id)
+    for member in _named(identity):
+        role_id = access.member_roles.get(member)
+        if role_id is not None:
+            return replace(identity, role_id=role_id)
+    return identity
+
+
+def _named(identity: Identity) -> Iterator[Member]:
+    """What a group may name somebody by, the surest first."""
+    if identity.scheme != "federated":
+        yield "key", identity.id
+        return
+    yield "user", identity.id
+    yield "user", identity.name
+    if identity.seat_id is not None:
+        yield "seat", identity.seat_id
 
 
 def find_role(role_id: RoleId | None, access: PropertyAccess) -> Role | None:

@@ -224,7 +224,7 @@ async def test_a_boundary_denies_what_the_role_allows(matrix: Matrix) -> None:
     gate = Gate(matrix.rig.parts)
     identity = Identity(
         scheme="federated",
-        id="quid/ann",
+        id="quid:ann",
         name="ann",
         property_id=matrix.property_id,
         role_id=RoleId("PropertyViewer"),
@@ -297,6 +297,30 @@ async def test_a_key_in_a_group_has_the_role_of_the_group(matrix: Matrix) -> Non
     assert await someone.refused(SLOTS) == (403, "IMPLICIT_DENY")
     await acts.remove_group(matrix.platform, matrix.property_id, "guards", actor="ann")
     assert await someone.data(SLOTS)
+
+
+async def test_a_federated_user_has_the_role_of_the_group_that_names_it_at_the_gate(matrix: Matrix) -> None:
+    gate, property_id = Gate(matrix.rig.parts), matrix.property_id
+    ann = Identity(scheme="federated", id="quid_1:ann", name="ann", property_id=property_id, role_id=RoleId("none"))
+
+    async def may(identity: Identity) -> bool:
+        try:
+            await gate.authorise(identity, Request(operation=MAP, property_id=property_id))
+        except AccessDenied:
+            return False
+        return True
+
+    assert not await may(ann)
+    for members, at_seat in (
+        (Members(users=("quid_1:ann",)), None),
+        (Members(users=("ann",)), None),
+        (Members(seats=(matrix.seat_id,)), matrix.seat_id),
+    ):
+        document = GroupDocument(name="viewers", role="GridsViewer", members=members)
+        await acts.set_group(matrix.platform, property_id, document, actor="ann")
+        assert await may(replace(ann, seat_id=at_seat))
+        assert not await may(replace(ann, id="quid_1:bo", name="bo"))
+        assert not await may(replace(ann, scheme="bearer"))
 
 
 async def test_a_user_has_the_role_of_a_group_by_name_by_address_or_by_seat(matrix: Matrix) -> None:

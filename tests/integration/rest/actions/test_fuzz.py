@@ -20,7 +20,7 @@ from matrixhub.observe import RequestFailed
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 QUICK, LONG = 150, 5_000
-PATIENT = {
+PATIENT: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 }

@@ -57,7 +57,7 @@ def signed(module: str = "scgrids", **fields: str) -> Credentials:
         time=str(NOW_S),
         address="192.0.2.1",
     )
-    return replace(made, **fields)
+    return replace(made, **fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("module", "property_id", "operation", "access_key", "time", "secret", "expected"), VECTORS)
