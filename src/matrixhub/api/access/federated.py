@@ -21,7 +21,7 @@ from matrixhub.api.parts import Parts
 from matrixhub.model.access import Identity
 from matrixhub.model.errors import FederatedTokenRefused
 from matrixhub.model.federation import FederatedUser, IdentityApplication, user_of
-from matrixhub.modules.access.roles import role_of_user, seat_of_user
+from matrixhub.modules.access.roles import seat_of_user
 from matrixhub.store import Database
 from matrixhub.store.identity_applications import find_identity_application
 
@@ -62,19 +62,15 @@ async def identify_federated(parts: Parts, credentials: Credentials) -> Identity
 
 
 async def _identity_of(database: Database, application: IdentityApplication, user: FederatedUser) -> Identity:
-    """The user with the role of a group that names the user or the seat, else with that of the application."""
-    own_id = f"{application.id}/{user.name}"
-    seat_id = await seat_of_user(database, application.property_id, user.email) if user.email else None
-    users = list(dict.fromkeys(name for name in (own_id, user.name, user.email) if name))
-    role_id = await role_of_user(database, application.property_id, users=users, seat_id=seat_id)
+    """The user, and the seat that has the user's address; the gate finds out whether a group names either of them."""
     return Identity(
         scheme="federated",
-        id=own_id,
+        id=f"{application.id}:{user.name}",
         name=user.name,
         property_id=application.property_id,
-        role_id=role_id or application.role_id,
+        role_id=application.role_id,
         boundary_id=application.boundary_id,
-        seat_id=seat_id,
+        seat_id=await seat_of_user(database, application.property_id, user.email) if user.email else None,
     )
 
 
