@@ -35,7 +35,7 @@ OfCategory = Annotated[str, QueryParameter(pattern=ID, description="The zone cat
     operation_id="listZoneCategories",
     summary="List zone categories",
     tags=["places"],
-    opt={"permission": "scgrids.listZoneCategories"},
+    opt={"permission": "scgrids.listZoneCategories", "problems": (404,)},
 )
 async def list_categories(
     hub: Hub, property_id: PropertyScope, building: OfBuilding = None, property_type: OfPropertyType = None

@@ -37,7 +37,13 @@ DevtypeQuery = Annotated[str | None, QueryParameter(pattern=ID, description="Onl
 ProviderQuery = Annotated[str | None, QueryParameter(pattern=ID, description="Only those of this provider.")]
 
 
-@get("/slots", operation_id="listSlots", summary="List device slots", tags=["devices"], opt={"permission": SLOTS})
+@get(
+    "/slots",
+    operation_id="listSlots",
+    summary="List device slots",
+    tags=["devices"],
+    opt={"permission": SLOTS, "problems": (404,)},
+)
 async def list_(
     hub: Hub,
     property_id: PropertyScope,
