@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from matrixhub.model.errors import InvalidValue
+from matrixhub.model.errors import UnstorableReading
 from matrixhub.model.ids import BuildingId, PropertyId, SlotId, ZoneId
 from matrixhub.model.time import RETENTION_S, YEARS, Calendar, calendar, zone
 
@@ -60,10 +60,7 @@ class KeptReading:
     line: str | None = None
 
 
-class Unstorable(InvalidValue):
-    """The line is not a reading that can be kept."""
-
-    code = "MH-R039"
+_NO_STATS = msgspec.Raw()
 
 
 class _Line(msgspec.Struct):
@@ -77,7 +74,7 @@ class _Line(msgspec.Struct):
     Region: str
     unixT: int  # noqa: N815 - the spelling of the wire
     v: msgspec.Raw
-    stats: msgspec.Raw | None = None
+    stats: msgspec.Raw = _NO_STATS
 
 
 _read_line = msgspec.json.Decoder(_Line).decode
@@ -92,7 +89,7 @@ class Splitter:
         self._known: dict[bytes, Origin] = {}
 
     def split(self, line: bytes, *, carefully: bool = False) -> KeptReading:
-        """The reading as it is kept. With `carefully`, nothing is taken from its looks. Raises Unstorable.
+        """The reading as it is kept. With `carefully`, nothing is taken from its looks. Raises: UnstorableReading.
 
         >>> head = render_calendar(calendar(1710029109417, ZoneInfo("Asia/Singapore")))
         >>> tail = b'"DEVID":"d","DevType":"X#Y","PID":"b","PropId":"p","InsID":"z","v":{"count":3}}'
@@ -129,15 +126,15 @@ class Splitter:
     def _carefully(self, line: bytes) -> KeptReading:
         try:
             read, text = _read_line(line), line.decode()
-            values, stats = bytes(read.v).decode(), bytes(read.stats).decode() if read.stats is not None else None
+            values, stats = bytes(read.v).decode(), None if read.stats is _NO_STATS else bytes(read.stats).decode()
             zone(read.Region)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise Unstorable(f"not a reading in the general format: {error}") from error
+            raise UnstorableReading(f"not a reading in the general format: {error}") from error
         if not _FIRST_MS <= read.unixT < _END_MS:
-            raise Unstorable(f"unixT is {read.unixT}, which is no time of a reading")
+            raise UnstorableReading(f"unixT is {read.unixT}, which is no time of a reading")
         names = (read.DEVID, read.DevType, read.PID, read.PropId, read.InsID)
         if not all(names) or any("\x00" in name for name in names):
-            raise Unstorable("an id is empty, or has a character that no id has")
+            raise UnstorableReading("an id is empty, or has a character that no id has")
         fixed = line.partition(_UNIX)[2].partition(b",")[2].partition(_VALUES)[0]
         origin = self._origin(read, fixed)
         made = KeptReading(origin, read.unixT, values, stats)
