@@ -8,6 +8,7 @@ Source: docs/decisions/0017-telemetry.md
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,9 +107,11 @@ class Keeper:
                     if await self._duty.held():
                         await self._on_duty(stop)
                     else:
-                        self._trouble = ""
+                        self._off_duty()
                 except (BusError, StoreError) as error:
                     self._fail(error)
+                    with contextlib.suppress(BusError):  # what waits grows meanwhile
+                        await self._measure()
                 if not stop.is_set():
                     await self._clock.wait(stop, RETRY_S)
         finally:
@@ -130,6 +133,12 @@ class Keeper:
         finally:
             following.cancel()  # what it was about to store is stored by whoever is next
             await asyncio.wait({following})
+
+    def _off_duty(self) -> None:
+        """Another process stores, and tells how far it is."""
+        self._trouble = ""
+        if self._measure_at != float("-inf"):
+            self._measure_at = float("-inf")
             self._observe(StoreMeasured(behind=0, lag_s=0.0))
 
     async def follow(self) -> None:
