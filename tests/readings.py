@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -26,7 +27,7 @@ class Writer:
         """What readings of a slot have in common."""
         return plan_slot(slot, 1, self.calendars)
 
-    def line(self, slot: Slot, instant_ms: int, values: Mapping[str, Json], **more: str) -> bytes:
+    def line(self, slot: Slot, instant_ms: int, values: Mapping[str, Json], **more: Any) -> bytes:
         """The line of a reading."""
         item = Incoming(DEVID=slot.id, v=msgspec.Raw(msgspec.json.encode(values)), **more)
         return reading_line(item, self.plan(slot), instant_ms)

@@ -575,7 +575,7 @@ class StoreGoesOn(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreMissed(Fact):
-    """The stream no longer has messages that were not stored, or is another one; `action` says how the store goes on."""
+    """The stream has lost messages that were not stored, or is another one; `action` says how the store goes on."""
 
     level: ClassVar[Level] = "error"
     seq: int

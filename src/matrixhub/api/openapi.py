@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from matrixhub.api.app import READINGS_PATH, REST_PATH, Health, make_pages
 from matrixhub.api.bodies import JSON_TYPES
 from matrixhub.api.problems import PROBLEM_TYPE, FieldProblem, Problem
-from matrixhub.api.rest import documents
+from matrixhub.api.rest import documents, telemetry_documents
 from matrixhub.ingest.accept import Receipt
 from matrixhub.observe import Metrics, ignore
 
@@ -69,7 +69,7 @@ def openapi_document() -> Json:
         path: {method: _operation(path, operation, handlers) for method, operation in operations.items()}
         for path, operations in found["paths"].items()
     }
-    paths[READINGS_PATH] = {"post": _readings_operation()}
+    paths[READINGS_PATH] |= {"post": _readings_operation()}
     paths["/health/ready"]["get"]["responses"]["503"] = {
         **paths["/health/ready"]["get"]["responses"]["200"],
         "description": "A part of the hub is not fit.",
@@ -190,7 +190,7 @@ _SAID = {200: "It is as the document says.", 201: "It was made.", 204: "It is do
 
 REF = "#/components/schemas/{name}"
 
-DOCUMENT_MODULES = (documents,)
+DOCUMENT_MODULES = (documents, telemetry_documents)
 """Where the documents of the REST face are."""
 
 

@@ -221,7 +221,7 @@ def render_aggregated(found: Calendar) -> bytes:
 
 
 @functools.lru_cache(maxsize=ZONES_MAX)
-def head_renderer(time_zone: str, aggregates: bool) -> Callable[[int], bytes]:  # noqa: FBT001 - the key of a cache
+def head_renderer(time_zone: str, aggregates: bool) -> Callable[[int], bytes]:
     """A function from epoch seconds to the calendar fields of a line, which is quick where seconds do not repeat.
 
     Within a quarter of an hour only minute and second change, save where the clock of the zone is moved: the rest is

@@ -71,13 +71,17 @@ delete from telemetry_refused where refused_at < $1;
 
 -- Which readings are meant: their origins, by series, slot, building, zone and device type.
 -- name: origins
-select o.id, s.id as series, s.slot_id, s.devtype, o.building_id, o.zone_id, o.time_zone, o.aggregates, o.fixed
+select o.id, s.id as series, s.slot_id, o.building_id, o.zone_id, o.time_zone
 from reading_series s join reading_origins o on o.series = s.id
 where s.property_id = $1
   and ($2::text[] is null or s.slot_id = any($2))
   and ($3::text[] is null or s.devtype = any($3))
   and ($4::text[] is null or o.building_id = any($4))
   and ($5::text[] is null or o.zone_id = any($5));
+
+-- What stands in the lines of readings of these origins.
+-- name: fixed
+select id, time_zone, aggregates, fixed from reading_origins where id = any($1);
 
 -- Readings of one series behind a place, in time order: a walk along the primary key.
 -- name: raw_of_one

@@ -45,9 +45,7 @@ def split_message(
     refused: list[RefusedLine] = []
     for item, line in enumerate(message.data.split(b"\n")):
         try:
-            reading = splitter.split(line, carefully=carefully)
-            if subject_token(reading.origin.property_id) != word:
-                raise UnstorableReading("the reading is not of the property of its subject")
+            reading = _of_property(splitter.split(line, carefully=carefully), word)
         except UnstorableReading as error:
             refused.append(
                 RefusedLine(seq=message.seq, item=item, subject=message.subject, line=line, reason=error.message)
@@ -55,6 +53,13 @@ def split_message(
         else:
             kept.append(reading)
     return kept, refused
+
+
+def _of_property(reading: KeptReading, word: str) -> KeptReading:
+    """The reading. Raises: UnstorableReading if it is not of the property whose word its subject has."""
+    if subject_token(reading.origin.property_id) != word:
+        raise UnstorableReading("the reading is not of the property of its subject")
+    return reading
 
 
 def days_of(readings: Iterable[KeptReading]) -> set[int]:

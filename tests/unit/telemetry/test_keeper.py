@@ -164,7 +164,9 @@ async def test_a_line_that_is_no_reading_is_set_aside_and_told_and_blocks_nothin
 async def test_what_the_database_does_not_take_is_found_and_all_else_is_stored(scene: Scene) -> None:
     scene.readings.poison = '"count":13,'
     for turn in range(5):
-        slots = [(NOW_MS + turn * 10 + n, {"count": 13 if (turn, n) == (3, 4) else 1, "out_count": 0}) for n in range(10)]
+        slots = [
+            (NOW_MS + turn * 10 + n, {"count": 13 if (turn, n) == (3, 4) else 1, "out_count": 0}) for n in range(10)
+        ]
         await scene.bus.publish([WRITER.message(SLOT, slots)])
     async with scene.running():
         await settle(200)
