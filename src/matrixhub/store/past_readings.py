@@ -126,9 +126,12 @@ async def summarise(
     metrics: Sequence[tuple[str, str]],
     *,
     bucket: timedelta | None,
+    local: bool = False,
     limit: int,
 ) -> Sequence[Summary]:
     """Numbers of attributes by slot and bucket of time, or by days as their buildings have them without a bucket.
+
+    With `local`, buckets count from midnight as the building has it, else as UTC has it.
 
     Shape:  metrics are pairs of an attribute and a device type, '' for any; `metric` of a summary counts from 0. At
             most `limit` come.
@@ -139,7 +142,7 @@ async def summarise(
     attributes, devtypes = [a for a, _ in metrics], [d for _, d in metrics]
     given: list[Any] = [sources.series, start, end]
     given += [] if bucket is None else [bucket]
-    statement = _SQL["days" if bucket is None else "buckets"]
+    statement = _SQL["days" if bucket is None else "local_buckets" if local else "buckets"]
     rows = await connection.fetch(statement, *given, attributes, devtypes, sources.places, limit)
     return [_summary(row, sources.origins[row["origin"]]) for row in rows]
 

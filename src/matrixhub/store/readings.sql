@@ -109,6 +109,22 @@ from readings r
 where r.series = any($1) and r.at >= $2 and r.at < $3 and r.origin = any($7) and x.value is not null
 group by 1, 2, 3 order by 1, 3, 2 limit $8;
 
+-- The same in buckets that count from midnight as the building has it: none of 30 minutes lies in two days, also where the
+-- clock is 45 minutes ahead of a full hour.
+-- name: local_buckets
+select n.metric, r.origin, date_bin($4::interval, r.at, date_trunc('day', r.at, o.time_zone)) as bucket,
+  count(*) as count, sum(x.value) as sum, min(x.value) as least, max(x.value) as greatest
+from readings r
+  join reading_origins o on o.id = r.origin
+  cross join lateral unnest($5::text[], $6::text[]) with ordinality as n (attribute, devtype, metric)
+  join reading_series s on s.id = r.series and (n.devtype = '' or n.devtype = s.devtype)
+  cross join lateral (select r.v ->> n.attribute as text) t
+  cross join lateral (
+    select case when t.text ~ '^-?[0-9]{1,30}([.][0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$' then t.text::numeric end as value
+  ) x
+where r.series = any($1) and r.at >= $2 and r.at < $3 and r.origin = any($7) and x.value is not null
+group by 1, 2, 3 order by 1, 3, 2 limit $8;
+
 -- The same by days as the building has them.
 -- name: days
 select n.metric, r.origin, date_trunc('day', r.at, o.time_zone) as bucket,

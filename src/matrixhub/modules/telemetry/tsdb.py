@@ -142,6 +142,8 @@ def _times(given: Mapping[str, Any], now: datetime) -> tuple[datetime, datetime]
         if end is not None and end not in ("", "now"):
             raise WrongParameters("time: with a relative start there is no end")
         return now - int(found[1]) * _UNITS[found[2]], now
+    if isinstance(start, str) and start.startswith("-"):
+        raise WrongParameters("time.start: a relative one is such as -1h, -90m or -30s")
     if end is None:
         raise MissingParameters("time.end: missing, and the start is not a relative one such as -1h")
     return _instant(start, "time.start"), _instant(end, "time.end")
@@ -275,6 +277,7 @@ async def run_query(platform: Platform, property_id: PropertyId, query: Query) -
             query.end,
             [(metric.attribute, metric.devtype) for metric in query.metrics],
             bucket=INTERVALS[query.interval],
+            local=query.resampling is not None and query.resampling.step is None,
             limit=ROWS_MAX + 1,
         )
     if len(found) > ROWS_MAX:
