@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from matrixhub.lifecycle import rung_by
+from matrixhub.lifecycle import cancelled, rung_by
 from matrixhub.model.errors import BusError, StoreError, UnstorableReading
 from matrixhub.model.reading_line import KeptReading, Splitter
 from matrixhub.observe import (
@@ -36,7 +36,7 @@ MEASURE_S = 5.0
 RETRY_S = 1.0
 ROUND_S = 3600.0
 ROUND_RETRY_S = 60.0
-SLICE_ITEMS = 2_000
+SLICE_ITEMS = 500
 """So many lines are taken apart before others of the process have their turn."""
 
 
@@ -131,8 +131,7 @@ class Keeper:
             if following.done():
                 await following
         finally:
-            following.cancel()  # what it was about to store is stored by whoever is next
-            await asyncio.wait({following})
+            await cancelled(following)  # what it was about to store is stored by whoever is next
 
     def _off_duty(self) -> None:
         """Another process stores, and tells how far it is."""

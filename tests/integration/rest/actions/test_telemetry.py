@@ -314,21 +314,18 @@ async def test_aggregates_agree_with_an_independent_calculation(matrix: Matrix, 
     body["metrics"] = [f"{devtype}:made_up" for devtype in sorted({slot.devtype for slot in slots})]
     answer = await matrix.call(TSDB, body)
     found: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
-    for number in range(len(body["metrics"])):
-        for row in values_of(answer, number):
+    for series in range(len(body["metrics"])):
+        for row in values_of(answer, series):
             found[row["L2CLASS"], _ms(datetime.fromisoformat(row["_time"]))][row["_field"]] = row["_value"]
     assert set(found) == set(told)
     for key, numbers in told.items():
         told_row = {name: Fraction(value) for name, value in found[key].items()}
         assert told_row["count"] == len(numbers)
         small = Fraction(1, 10**5)
-        for name, value in (
-            ("sum", sum(numbers)),
-            ("avg", sum(numbers) / len(numbers)),
-            ("min", min(numbers)),
-            ("max", max(numbers)),
-        ):
-            assert abs(told_row[name] - value) < small, (key, name)
+        total = sum(numbers, Fraction(0))
+        exact = {"sum": total, "avg": total / len(numbers), "min": min(numbers), "max": max(numbers)}
+        for name, number in exact.items():
+            assert abs(told_row[name] - number) < small, (key, name)
 
 
 def _message(past: Past, slot: Slot, lines: Sequence[bytes]) -> Outgoing:
