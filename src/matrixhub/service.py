@@ -471,7 +471,8 @@ async def _add_bookkeeping(
         auditor = Auditor(HeardBus(bus, recent[source], clock), books, audits, clock, observe, source)
         partitions = PostgresPartitions(database) if source == PARTITIONS_WITH else None
         retains = PostgresDuty(database.dsn, RETENTION_DUTIES[source])
-        retention = Retention(kept, bus, books, partitions, retains, clock, observe, source)
+        stored = PostgresReadings(database).position if source == "sensors" else None
+        retention = Retention(kept, bus, books, partitions, retains, clock, observe, source, stored=stored)
         await retention.make_partitions()  # before the first attempt is recorded
         stages.append((auditor.name, auditor.run))
         stages.append((retention.name, retention.run))

@@ -48,6 +48,12 @@ class PostgresReadings:
             await connection.execute(_SQL["begin_progress"], seq)
             return int(await connection.fetchval(_SQL["progress"]))
 
+    async def position(self) -> int | None:
+        """The last message stored, None where nothing ever was. Raises StoreError."""
+        async with self._database.connection() as connection:
+            found: int | None = await connection.fetchval(_SQL["progress"])
+        return found
+
     async def go_back(self, seq: int) -> None:
         """Count only messages up to there. See `ReadingStore.go_back`."""
         async with self._database.connection() as connection:
