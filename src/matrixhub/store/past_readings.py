@@ -40,7 +40,7 @@ class Sources:
 async def find_sources(connection: Any, property_id: PropertyId, wanted: Wanted) -> Sources:
     """Where the readings come from that are meant. Raises StoreError."""
     rows = await connection.fetch(
-        _SQL["origins"],
+        _SQL["origins" if wanted.slots is None else "origins_of_slots"],
         property_id,
         _texts(wanted.slots),
         _texts(wanted.devtypes),
@@ -63,7 +63,7 @@ async def read_page(
     more = len(rows) > limit
     del rows[limit:]
     last = Place(epoch_ms(rows[-1]["at"]), rows[-1]["series"]) if rows and more else None
-    return Page(await _lines(connection, rows), last)
+    return Page(await _lines(connection, sources, rows), last)
 
 
 async def _rows(
@@ -95,9 +95,14 @@ async def _rows(
     return rows
 
 
-async def _lines(connection: Any, rows: Sequence[Any]) -> list[bytes]:
+async def _lines(connection: Any, sources: Sources, rows: Sequence[Any]) -> list[bytes]:
     """The lines of rows, to the byte as the stream had them."""
-    found = await connection.fetch(_SQL["fixed"], list({row["origin"] for row in rows}))
+    found: Sequence[Any] = []
+    if rows:
+        used = {row["origin"] for row in rows}
+        found = [sources.origins[origin] for origin in used]
+        if "fixed" not in found[0]:
+            found = await connection.fetch(_SQL["fixed"], list(used))
     parts = {row["id"]: (head_renderer(row["time_zone"], row["aggregates"]), row["fixed"].encode()) for row in found}
     lines = []
     for at, _series, origin, values, stats, line in rows:
@@ -115,7 +120,7 @@ async def latest_lines(
 ) -> Sequence[bytes]:
     """The last reading of each series in the time, as lines, the newest first. Raises StoreError."""
     rows = await connection.fetch(_SQL["latest"], sources.series, start, end, sources.places, limit)
-    return await _lines(connection, rows)
+    return await _lines(connection, sources, rows)
 
 
 async def summarise(

@@ -79,6 +79,15 @@ where s.property_id = $1
   and ($4::text[] is null or o.building_id = any($4))
   and ($5::text[] is null or o.zone_id = any($5));
 
+-- The same where slots are named, with what stands in the lines of their readings.
+-- name: origins_of_slots
+select o.id, s.id as series, s.slot_id, o.building_id, o.zone_id, o.time_zone, o.aggregates, o.fixed
+from reading_series s join reading_origins o on o.series = s.id
+where s.property_id = $1 and s.slot_id = any($2)
+  and ($3::text[] is null or s.devtype = any($3))
+  and ($4::text[] is null or o.building_id = any($4))
+  and ($5::text[] is null or o.zone_id = any($5));
+
 -- What stands in the lines of readings of these origins.
 -- name: fixed
 select id, time_zone, aggregates, fixed from reading_origins where id = any($1);
