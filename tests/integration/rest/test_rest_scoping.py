@@ -72,6 +72,8 @@ ROUTES: dict[str, Route] = {
     "showReplay": Route(lambda t: f"/replays/{t.replay}"),
     "withdrawReplay": Route(lambda t: f"/replays/{t.replay}"),
     "showBalance": fixed("/balance"),
+    "listReadings": fixed("/readings"),
+    "exportReadings": fixed("/readings/export"),
     "listEvents": fixed("/events"),
     "publishEvents": Route(
         lambda _: "/events",

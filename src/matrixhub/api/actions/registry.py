@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from matrixhub.api.actions import devices, grids, incidents, metrics, partners
+from matrixhub.api.actions import devices, grids, incidents, metrics, partners, telemetry
 from matrixhub.api.actions.operation import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -13,6 +13,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *incidents.OPERATIONS,
     *metrics.OPERATIONS,
     *partners.OPERATIONS,
+    *telemetry.OPERATIONS,
 )
 """Every operation, in the order of the documentation."""
 

@@ -13,6 +13,7 @@ from matrixhub.api.rest import (
     metrics,
     parked,
     places,
+    readings,
     replays,
     signing,
     subscriptions,
@@ -34,6 +35,7 @@ _MODULES = (
     identity_applications,
     metrics,
     places,
+    readings,
 )
 
 
