@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from matrixhub.model.errors import MissingParameters, WrongParameters, WrongState
-from matrixhub.model.ids import PropertyId, SeatId, ShiftId
+from matrixhub.model.errors import LimitViolated, MissingParameters, WrongParameters, WrongState
+from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId
 from matrixhub.model.shift import Shift
 from matrixhub.model.timesheet import CLAIMABLE, Timesheet, TimesheetAct, TimesheetKind, next_status
 from matrixhub.modules.work import Platform, Work
@@ -110,11 +110,14 @@ async def list_timesheets(
     *,
     by: Literal["request", "shift"] = "request",
     seat_id: SeatId | None = None,
+    building_id: BuildingId | None = None,
 ) -> Sequence[Timesheet]:
     """The timesheets that were requested, or whose shift begins, in a range. Raises WrongParameters, QueryTooLong, …"""
     check_range(start, end)
     async with platform.database.connection() as connection:
-        return await store.timesheets_in_range(connection, property_id, start, end, by=by, seat_id=seat_id)
+        return await store.timesheets_in_range(
+            connection, property_id, start, end, by=by, seat_id=seat_id, building_id=building_id
+        )
 
 
 async def _decide(
@@ -125,8 +128,10 @@ async def _decide(
     comment: str,
     actor: str,
 ) -> list[Timesheet]:
-    if not 0 < len(pairs) <= DECIDED_MAX:
-        raise MissingParameters(f"say which timesheets are meant, of 1 to {DECIDED_MAX} shifts")
+    if not pairs:
+        raise MissingParameters("say which timesheets are meant")
+    if len(pairs) > DECIDED_MAX:
+        raise LimitViolated(f"at most {DECIDED_MAX} timesheets are decided on by one call")
     seats = {shift_id: seat_id for seat_id, shift_id in pairs}
     async with platform.work(property_id, actor) as work:
         shifts = await lock_shifts(work.connection, property_id, seats.keys())
