@@ -109,9 +109,7 @@ async def test_a_copy_brings_the_planned_task_groups_as_if_nothing_had_been_done
     await start_shift(world.platform, world.property_id, seat, source.id, actor="ann")
     [planned] = await tasks_of(world, source.id)
     await start_work(world.platform, world.property_id, planned.id, actor="ann")
-    await start_adhoc_task(
-        world.platform, world.property_id, source.id, world.zone_id, world.at(2 * HOUR), actor="ann"
-    )
+    await start_adhoc_task(world.platform, world.property_id, source.id, world.zone_id, world.at(2 * HOUR), actor="ann")
     on = [(source.starts_at + DAY).date()]
 
     async def copy(*, tasks: bool, of: SeatId = seat) -> Shift:

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from matrixhub.api.actions import devices, grids, incidents
+from matrixhub.api.actions import (
+    availability,
+    devices,
+    grids,
+    incidents,
+    shift_definitions,
+    shifts,
+    timesheets,
+)
 from matrixhub.api.actions.operation import Operation
 
-OPERATIONS: tuple[Operation, ...] = (*grids.OPERATIONS, *devices.OPERATIONS, *incidents.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *grids.OPERATIONS,
+    *devices.OPERATIONS,
+    *incidents.OPERATIONS,
+    *shifts.OPERATIONS,
+    *shift_definitions.OPERATIONS,
+    *availability.OPERATIONS,
+    *timesheets.OPERATIONS,
+)
 """Every operation, in the order of the documentation."""
 
 BY_NAME: Mapping[str, Operation] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from matrixhub.model.devices import Json
 from matrixhub.model.errors import QueryTooLong, WrongParameters
@@ -19,7 +20,7 @@ from matrixhub.modules.workforce.steps import require_seat_of
 from matrixhub.store import shifts as store
 from matrixhub.store.seats import list_seats, require_seat
 from matrixhub.store.timesheets import find_timesheet
-from matrixhub.store.work_orders import Wanted, list_work_orders
+from matrixhub.store.work_orders import Wanted, list_work_orders, read_place
 
 RANGE_MAX = timedelta(days=93)
 """The longest time that one query looks at."""
@@ -60,12 +61,14 @@ async def list_shifts(
     """The shifts that begin in a range, its end excluded: of the property, a building, a seat, in a state.
 
     The status `DELAYED` finds the published ones that are late.
-    Raises: WrongParameters, QueryTooLong for too long a time or too many shifts, StoreError
+    Raises: NotFound for a building or seat that the property has not, WrongParameters, QueryTooLong for too long a
+            time or too many shifts, StoreError
     """
     check_range(start, end)
     if status not in (None, "DELAYED", *SHIFT_STATUSES):
         raise WrongParameters(f"Status is one of {', '.join(SHIFT_STATUSES)}, DELAYED")
     async with platform.database.connection() as connection:
+        await require_scope(connection, property_id, building_id, seat_id)
         return await store.shifts_in_range(
             connection, property_id, start, end, building_id=building_id, seat_id=seat_id, status=status
         )
@@ -118,6 +121,7 @@ async def count_shifts(
     """How many shifts begin in a range, by status; under `Delayed` those of them that are or were late."""
     check_range(start, end)
     async with platform.database.connection() as connection:
+        await require_scope(connection, property_id, building_id, seat_id)
         found = await store.shift_counts(connection, property_id, start, end, building_id=building_id, seat_id=seat_id)
     return {key: found.get(key, 0) for key in (*SHIFT_STATUSES, "Delayed")}
 
@@ -191,6 +195,16 @@ def shift_details_record(
         "startDate": record["Start"],
         "endDate": record["End"],
     }
+
+
+async def require_scope(
+    connection: Any, property_id: PropertyId, building_id: BuildingId | None, seat_id: SeatId | None
+) -> None:
+    """Raises NotFound where the property has no such building, or no such seat."""
+    if building_id is not None:
+        await read_place(connection, property_id, building_id)
+    if seat_id is not None:
+        await require_seat(connection, property_id, seat_id)
 
 
 def check_range(start: datetime, end: datetime) -> None:

@@ -12,7 +12,7 @@ from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId
 from matrixhub.model.shift import Shift
 from matrixhub.model.timesheet import CLAIMABLE, Timesheet, TimesheetAct, TimesheetKind, next_status
 from matrixhub.modules.work import Platform, Work
-from matrixhub.modules.workforce.roster import check_range
+from matrixhub.modules.workforce.roster import check_range, require_scope
 from matrixhub.modules.workforce.steps import lock_of_seat, require_seat_of
 from matrixhub.store import timesheets as store
 from matrixhub.store.shifts import lock_shifts
@@ -115,6 +115,7 @@ async def list_timesheets(
     """The timesheets that were requested, or whose shift begins, in a range. Raises WrongParameters, QueryTooLong, …"""
     check_range(start, end)
     async with platform.database.connection() as connection:
+        await require_scope(connection, property_id, building_id, seat_id)
         return await store.timesheets_in_range(
             connection, property_id, start, end, by=by, seat_id=seat_id, building_id=building_id
         )
