@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from matrixhub.api.actions import (
+    attendance,
     availability,
     devices,
     grids,
     incidents,
     shift_definitions,
     shifts,
+    teams,
     timesheets,
 )
 from matrixhub.api.actions.operation import Operation
@@ -23,6 +25,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *shift_definitions.OPERATIONS,
     *availability.OPERATIONS,
     *timesheets.OPERATIONS,
+    *attendance.OPERATIONS,
+    *teams.OPERATIONS,
 )
 """Every operation, in the order of the documentation."""
 

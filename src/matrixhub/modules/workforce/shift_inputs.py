@@ -124,7 +124,7 @@ def task_changes(body: Fields) -> TaskChanges:
     """updateShift, what becomes of the task groups of the shift."""
     return TaskChanges(
         change=tuple(_task_change(entry) for entry in entries(body, "TaskGroups", required=False)),
-        delete=tuple(TaskId(found) for found in _texts(body, "DeleteTaskGroupIds")),
+        delete=tuple(TaskId(found) for found in texts(body, "DeleteTaskGroupIds")),
         add=tuple(parse_task_group(entry) for entry in entries(body, "AddTaskGroups", required=False)),
     )
 
@@ -351,6 +351,14 @@ def text(fields: Fields, *names: str, default: str | None = None) -> str:
     return found or ""
 
 
+def texts(fields: Fields, name: str) -> list[str]:
+    """The texts of a list, none where there is none."""
+    found = fields.get(name) or []
+    if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):
+        raise WrongParameters(f"{name} is a list of texts")
+    return found
+
+
 def pick(fields: Fields, *names: str) -> Any:
     """The value of a field under the first of its spellings that is there, None where it is missing."""
     return next((fields[name] for name in names if fields.get(name) is not None), None)
@@ -412,7 +420,7 @@ def _task_change(entry: Fields) -> TaskChange:
 
 def _repeat_dates(body: Fields) -> tuple[date, ...]:
     repeat = _object(body.get("Repeat") or {}, "Repeat")
-    return tuple(_date(found) for found in _texts(repeat, "RepeatDates"))
+    return tuple(_date(found) for found in texts(repeat, "RepeatDates"))
 
 
 def _date(found: str) -> date:
@@ -422,13 +430,6 @@ def _date(found: str) -> date:
     except ValueError:
         pass  # told below, like what has not even the form
     raise WrongParameters("RepeatDates are dates such as 20240310")
-
-
-def _texts(fields: Fields, name: str) -> list[str]:
-    found = fields.get(name) or []
-    if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):
-        raise WrongParameters(f"{name} is a list of texts")
-    return found
 
 
 def _object(found: object, name: str) -> Fields:

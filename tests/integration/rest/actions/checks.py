@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from matrixhub.api.actions.operation import Operation
-from matrixhub.api.actions.shape import Shape
+from matrixhub.api.actions.shape import Kind, Shape
 
 
 def check_answer(row: Operation, answer: Mapping[str, Any]) -> None:
@@ -47,7 +47,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-_KINDS = {
+_KINDS: Mapping[Kind, Callable[[Any], bool]] = {
     "text": lambda value: isinstance(value, str),
     "number": _is_number,
     "flag": lambda value: isinstance(value, bool),

@@ -57,8 +57,7 @@ class Team:
         }[state]
         for step in steps:
             sheet = {"TimeSheet": {**named["Shift"], **self.worked()}}
-            body = sheet if step == "requestTimeSheet" else {**named, "Breaks": [{"ID": "tea"}]}
-            await self.data(step, body)
+            await self.data(step, sheet if step == "requestTimeSheet" else {**named, "Breaks": [{"ID": "tea"}]})
         return shift
 
     def worked(self) -> dict[str, int]:

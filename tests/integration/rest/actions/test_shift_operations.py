@@ -398,7 +398,7 @@ async def test_timesheets_are_found_by_request_and_by_shift_of_one_building_or_a
 
     assert await found("listTimesheets") == await found("listTimesheets", pid="scnoop") == [shift["ShiftId"]]
     assert await found("getTimeSheetForSeatIdInTRange", **team.seat) == [shift["ShiftId"]]
-    after_its_begin = {"StartTime": team.at(-HOUR), "EndTime": team.at(HOUR)}
+    after_its_begin: dict[str, Any] = {"StartTime": team.at(-HOUR), "EndTime": team.at(HOUR)}
     assert await found("listTimesheets", **after_its_begin) == [shift["ShiftId"]]
     assert await found("getTimeSheetInTRangeByStartDate", **after_its_begin) == []
     assert await found("getTimeSheetForSeatIdInTRangeByStartDate", **team.seat) == [shift["ShiftId"]]
