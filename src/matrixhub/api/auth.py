@@ -21,11 +21,13 @@ from matrixhub.model.ids import ApplicationId, PropertyId
 class Caller:
     """Who holds a key that may manage; `property_id` None is the hub's own key, which is for all properties.
 
-    `application_id` is that of a key which publishes the events of an application, and does nothing else.
+    `application_id` is that of a key which publishes the events of an application, and does nothing else; `actor` is
+    who records say did it.
     """
 
     property_id: PropertyId | None
     application_id: ApplicationId | None = None
+    actor: str = ""
 
     def property_for(self, asked: str | None) -> PropertyId:
         """The property the request is about. Raises: Forbidden if it is another one's, InvalidValue if none is named.
@@ -66,7 +68,7 @@ def caller_of(identity: Identity, *, publishes: bool) -> Caller:
             raise Forbidden(f"the key publishes events of {identity.application_id}, and does nothing else")
     elif identity.role_id not in (OPERATOR, PROPERTY_ADMINS):
         raise Forbidden("the key may send readings and nothing else; one that may: matrixhub key create --manage")
-    return Caller(property_id=identity.property_id, application_id=identity.application_id)
+    return Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
 
 
 async def require_manager(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import aiohttp
@@ -36,6 +36,9 @@ from matrixhub.store.keys import create_key
 from matrixhub.store.replays import ask_replay
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription
+
+if TYPE_CHECKING:
+    from tests.integration.rest.shift_routes import ShiftThings
 
 SEEDS = itertools.count(1)
 LOCAL_KEY = "mhk_the-key-of-the-hub-itself"
@@ -230,6 +233,7 @@ class Things:
     replay: str
     application: ApplicationId
     key: KeyId
+    shifts: ShiftThings | None = None
 
     @property
     def names(self) -> list[bytes]:
@@ -237,6 +241,7 @@ class Things:
         ids = (
             *(self.property_id, self.subscription, self.signing_key, self.attempt, self.parked, self.replay),
             *(self.application, self.key),
+            *((self.shifts.shift, self.shifts.integration) if self.shifts else ()),
         )
         return [str(one).encode() for one in ids]
 

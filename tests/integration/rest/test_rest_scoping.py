@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from tests.integration.rest.rig import LOCAL_KEY, SEEDS, Client, Reply, Rig, Things, make_things
+from tests.integration.rest.shift_routes import SHIFT_ROUTES, SHIFT_STATEMENTS, STATES, with_shift_things
 
 from matrixhub.api.openapi import openapi_document
 from matrixhub.testing.receiver import HttpsReceiver
@@ -80,6 +81,7 @@ ROUTES: dict[str, Route] = {
     "changeKey": Route(lambda t: f"/keys/{t.key}", lambda _: {"name": "changed"}),
     "rotateKey": Route(lambda t: f"/keys/{t.key}/rotate", lambda _: {}),
     "revokeKey": Route(lambda t: f"/keys/{t.key}"),
+    **{operation: Route(*given) for operation, given in SHIFT_ROUTES.items()},
     "revokeApplication": Route(lambda t: f"/applications/{t.application}"),
 }
 
@@ -115,7 +117,10 @@ async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[A
     """The request, the things it is about, and a client of their owner."""
     property_id = await rig.property()
     owner = await rig.client(property_id)
-    things = await make_things(rig, property_id, owner, receiver.url)
+    if operation in SHIFT_ROUTES:
+        things = await with_shift_things(rig, property_id, STATES.get(operation, "published"))
+    else:
+        things = await make_things(rig, property_id, owner, receiver.url)
     route = ROUTES[operation]
     return Ask(OPERATIONS[operation][0], route.path(things), route.body(things)), things, owner
 
@@ -131,6 +136,7 @@ async def rows(rig: Rig, things: Things) -> list[Any]:
         "select * from applications where property_id = $1",
         "select * from access_keys where property_id = $1",
         "select line from events where property_id = $1 order by number",
+        *SHIFT_STATEMENTS,
     )
     async with rig.database.connection() as connection:
         return [await connection.fetch(statement, things.property_id) for statement in statements]

@@ -2,12 +2,31 @@
 
 from litestar.handlers import HTTPRouteHandler
 
-from matrixhub.api.rest import applications, attempts, balance, events, keys, parked, replays, signing, subscriptions
+from matrixhub.api.rest import (
+    applications,
+    attempts,
+    attendance_integrations,
+    availabilities,
+    balance,
+    events,
+    keys,
+    parked,
+    replays,
+    seats,
+    shift_definitions,
+    shifts,
+    signing,
+    subscriptions,
+    timesheets,
+)
 
 __all__ = ["rest_handlers"]
 
 
 def rest_handlers() -> list[HTTPRouteHandler]:
     """The handlers of all resources."""
-    modules = (subscriptions, signing, attempts, parked, replays, balance, events, applications, keys)
+    modules = (
+        *(subscriptions, signing, attempts, parked, replays, balance, events, applications, keys),
+        *(seats, shifts, availabilities, timesheets, shift_definitions, attendance_integrations),
+    )
     return [handler for module in modules for handler in module.handlers]

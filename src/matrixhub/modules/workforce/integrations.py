@@ -76,7 +76,6 @@ async def update_integration(
     name: str | None = None,
     users: Mapping[str, SeatId | None] | None = None,
     building_id: BuildingId | None = None,
-    clear_building: bool = False,
     version: int | None = None,
     actor: str,
 ) -> AttendanceIntegration:
@@ -93,7 +92,7 @@ async def update_integration(
             before,
             name=before.name if name is None else name.strip(),
             users={user: seat for user, seat in after.items() if seat is not None},
-            building_id=None if clear_building else building_id or before.building_id,
+            building_id=building_id or before.building_id,
             updated_at=work.now,
         )
         checked_integration(changed.name, changed.users)

@@ -237,11 +237,17 @@ async def publish_shifts_in_range(
 
 
 async def delete_shifts(
-    platform: Platform, property_id: PropertyId, pairs: Sequence[tuple[SeatId, ShiftId]], *, actor: str
+    platform: Platform,
+    property_id: PropertyId,
+    pairs: Sequence[tuple[SeatId, ShiftId]],
+    *,
+    version: int | None = None,
+    actor: str,
 ) -> None:
     """Remove shifts, each named with its seat, that were neither started nor completed: all of them, or none.
 
-    Raises: NotFound, MissingParameters, LimitViolated, WrongState, StoreError
+    Raises: NotFound, MissingParameters, LimitViolated, WrongState, VersionMismatch where one is not of the version,
+            StoreError
     """
     if not pairs:
         raise MissingParameters("say which shifts are to be deleted")
@@ -251,6 +257,8 @@ async def delete_shifts(
     async with platform.work(property_id, actor) as work:
         for shift in await store.lock_shifts(work.connection, property_id, seats.keys()):
             require_seat_of(shift, seats[shift.id])
+            if version is not None and version != shift.version:
+                raise VersionMismatch(f"shift {shift.id} is of version {shift.version}")
             next_status(shift, "delete")
             cancel_timers(work, shift.id)
         await remove_tasks(work, seats.keys())

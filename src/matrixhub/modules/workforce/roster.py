@@ -74,6 +74,37 @@ async def list_shifts(
         )
 
 
+async def page_shifts(
+    platform: Platform,
+    property_id: PropertyId,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    building_id: BuildingId | None = None,
+    seat_id: SeatId | None = None,
+    status: str | None = None,
+    after: tuple[datetime, ShiftId] | None = None,
+    limit: int,
+) -> Sequence[Shift]:
+    """At most so many shifts that begin in a time, by their begin, behind the place that `after` names.
+
+    Raises: NotFound for a building or seat that the property has not, StoreError
+    """
+    async with platform.database.connection() as connection:
+        await require_scope(connection, property_id, building_id, seat_id)
+        return await store.page_shifts(
+            connection,
+            property_id,
+            start=start,
+            end=end,
+            building_id=building_id,
+            seat_id=seat_id,
+            status=status,
+            after=after,
+            limit=limit,
+        )
+
+
 async def read_shift(platform: Platform, property_id: PropertyId, shift_id: ShiftId) -> Shift:
     """A shift of the property. Raises NotFound, StoreError."""
     async with platform.database.connection() as connection:

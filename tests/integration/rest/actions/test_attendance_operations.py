@@ -47,7 +47,7 @@ async def test_an_integration_is_read_with_the_seat_of_each_of_its_people(matrix
 
 async def test_who_comes_starts_a_shift_and_who_goes_ends_it(team: Team) -> None:
     made, shift = await integrate(team.matrix), await team.plan()
-    came = {"IntegrationId": made.id, "Event": "CLOCK_IN", "Time": team.at(-600), "ID": "badge 17"}
+    came: dict[str, Any] = {"IntegrationId": made.id, "Event": "CLOCK_IN", "Time": team.at(-600), "ID": "badge 17"}
     answer = await team.matrix.call(EVENT, came)
     check_answer(BY_NAME[EVENT], answer)
     assert answer == {
