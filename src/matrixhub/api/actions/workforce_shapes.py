@@ -1,6 +1,6 @@
 """Shapes that operations on shifts, availability and timesheets have in common.
 
-Source: docs/contract/workforce.md §3.2, §4
+Source: docs/contract/workforce.md §3.2, §3.6, §4
 """
 
 from __future__ import annotations
