@@ -587,7 +587,17 @@ QUESTIONS: tuple[Operation, ...] = (
         "getShiftsInTRangeForIDonStatus",
         "The shifts of a building that begin in a time range and are in a state, DELAYED among them.",
         _shifts_on_status,
-        of(needs("Shift", of(*RANGE, needs("Status")), also=("shift",))),
+        of(
+            needs(
+                "Shift",
+                of(
+                    needs("Start", SECONDS, also=("StartTime",)),
+                    needs("End", SECONDS, also=("EndTime",)),
+                    needs("Status"),
+                ),
+                also=("shift",),
+            )
+        ),
         list_of(SHIFT),
         {"Shift": {"Start": 1710028800, "End": 1710633600, "Status": "PUBLISHED"}},
         needs_building=True,
