@@ -51,7 +51,7 @@ _ACT = {"headers": ("ETag",), "problems": (409,)}
     operation_id="listShifts",
     summary="List shifts",
     tags=["workforce"],
-    opt={"permission": "scteams.getShiftForPropertyInTRange"},
+    opt={"permission": "scteams.getShiftForPropertyInTRange", "problems": (404,)},
 )
 async def list_(
     hub: Hub,

@@ -31,7 +31,7 @@ StatusQuery = Annotated[TimesheetStatus | None, QueryParameter(description="Only
     operation_id="listTimesheets",
     summary="List timesheets",
     tags=["workforce"],
-    opt={"permission": "scteams.listTimesheets"},
+    opt={"permission": "scteams.listTimesheets", "problems": (404,)},
 )
 async def list_(
     hub: Hub,
