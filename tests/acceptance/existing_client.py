@@ -1,7 +1,9 @@
 """A client of the original platform, written from the published description of its SDKs and from nothing of ours.
 
-It finds, signs, sends and reads as they do, their habits included: parameters in the query without encoding, `null` where
-there is no body, an answer that counts only with the exact content type. Source: contract/sdk.md §1.3 to §1.6, §2
+It finds, signs, sends and reads as they do, their habits included: parameters in the query without encoding, `null`
+where there is no body, an answer that counts only with the exact content type.
+
+Source: contract/sdk.md §1.3 to §1.6, §2
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def operations() -> list[dict[str, Any]]:
 @get("/hub/v1/docs", include_in_schema=False, sync_to_thread=True)
 def page() -> Response[bytes]:
     """The page that shows the document of the REST face, and lets it be tried."""
-    return Response(_page("reference.html"), media_type="text/html; charset=utf-8", headers=_HEADERS)
+    return Response(_page("reference.html"), media_type="text/html", headers=_HEADERS)
 
 
 @get("/hub/v1/docs/{name:str}", include_in_schema=False, sync_to_thread=True)

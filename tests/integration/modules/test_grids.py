@@ -832,10 +832,10 @@ class ZonesMachine(RuleBasedStateMachine):
         return None
 
     def zone_at(self, pick: int) -> ZoneId:
-        return sorted(self.zones)[pick % len(self.zones)]
+        return list(self.zones)[pick % len(self.zones)]  # as made: their ids are other ones in each run
 
     def level_at(self, pick: int) -> LevelId:
-        return sorted(self.levels)[pick % len(self.levels)]
+        return list(self.levels)[pick % len(self.levels)]
 
     def names_on(self, level_id: LevelId) -> list[str]:
         return [name for level, name, _ in self.zones.values() if level == level_id]

@@ -12,7 +12,17 @@ from tests.integration.rest.rig import Rig, Things
 
 from matrixhub.model.attendance import IntegrationId
 from matrixhub.model.availability import TimeSlot
-from matrixhub.model.ids import ApplicationId, BuildingId, KeyId, PropertyId, SeatId, ShiftId, SubscriptionId, ZoneId
+from matrixhub.model.ids import (
+    ApplicationId,
+    BuildingId,
+    IdentityApplicationId,
+    KeyId,
+    PropertyId,
+    SeatId,
+    ShiftId,
+    SubscriptionId,
+    ZoneId,
+)
 from matrixhub.modules.work import Platform
 from matrixhub.modules.workforce import attendance, availability, integrations, planning, seats, timesheets
 from matrixhub.modules.workforce.steps import ShiftDraft
@@ -59,6 +69,9 @@ async def with_shift_things(rig: Rig, property_id: PropertyId, state: State) -> 
         replay="rpl_none",
         application=ApplicationId("app-none"),
         key=KeyId("key_none"),
+        identity_application=IdentityApplicationId("idp_none"),
+        role="NONE#None",
+        group="grp_none",
         shifts=await make_shift_things(rig, property_id, state),
     )
 

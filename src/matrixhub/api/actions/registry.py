@@ -10,6 +10,8 @@ from matrixhub.api.actions import (
     devices,
     grids,
     incidents,
+    metrics,
+    partners,
     shift_definitions,
     shifts,
     teams,
@@ -27,6 +29,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *timesheets.OPERATIONS,
     *attendance.OPERATIONS,
     *teams.OPERATIONS,
+    *metrics.OPERATIONS,
+    *partners.OPERATIONS,
 )
 """Every operation, in the order of the documentation."""
 

@@ -3,13 +3,16 @@
 from litestar.handlers import HTTPRouteHandler
 
 from matrixhub.api.rest import (
+    access,
     applications,
     attempts,
     attendance_integrations,
     availabilities,
     balance,
     events,
+    identity_applications,
     keys,
+    metrics,
     parked,
     replays,
     seats,
@@ -26,7 +29,18 @@ __all__ = ["rest_handlers"]
 def rest_handlers() -> list[HTTPRouteHandler]:
     """The handlers of all resources."""
     modules = (
-        *(subscriptions, signing, attempts, parked, replays, balance, events, applications, keys),
+        subscriptions,
+        signing,
+        attempts,
+        parked,
+        replays,
+        balance,
+        events,
+        applications,
+        keys,
+        access,
+        identity_applications,
+        metrics,
         *(seats, shifts, availabilities, timesheets, shift_definitions, attendance_integrations),
     )
     return [handler for module in modules for handler in module.handlers]
