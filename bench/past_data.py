@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -202,8 +203,8 @@ def _compare(hub: Hub, loaded: Loaded, key: str) -> tuple[list[float], list[floa
             day = FIRST_DAY + timedelta(days=turn % loaded.days)
             statement = _statement(site.property.id, slot, day)
             both = [
-                lambda slot=slot, day=day: _ask_http(connection, query, key, slot, day),
-                lambda statement=statement: psql.ask(statement),
+                partial(_ask_http, connection, query, key, slot, day),
+                partial(psql.ask, statement),
             ]
             order = (0, 1) if turn % 2 else (1, 0)  # who comes second finds the pages in memory
             took = {which: both[which]() for which in order}

@@ -27,6 +27,7 @@ from matrixhub.api.rest import (
     key_documents,
     metric_documents,
     place_documents,
+    shift_documents,
     telemetry_documents,
 )
 from matrixhub.ingest.accept import Receipt
@@ -228,6 +229,7 @@ DOCUMENT_MODULES = (
     place_documents,
     device_documents,
     telemetry_documents,
+    shift_documents,
 )
 """Where the documents of the REST face are."""
 

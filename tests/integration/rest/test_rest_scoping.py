@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from tests.integration.rest.place_routes import PLACE_ROUTES, Places, make_places
 from tests.integration.rest.rig import LOCAL_KEY, SEEDS, Client, Reply, Rig, Things, make_things
+from tests.integration.rest.shift_routes import SHIFT_ROUTES, SHIFT_STATEMENTS, STATES, with_shift_things
 
 from matrixhub.api.openapi import openapi_document
 from matrixhub.testing.receiver import HttpsReceiver
@@ -92,6 +93,7 @@ ROUTES: dict[str, Route] = {
     "changeKey": Route(lambda t: f"/keys/{t.key}", lambda _: {"name": "changed"}),
     "rotateKey": Route(lambda t: f"/keys/{t.key}/rotate", lambda _: {}),
     "revokeKey": Route(lambda t: f"/keys/{t.key}"),
+    **{operation: Route(*given) for operation, given in SHIFT_ROUTES.items()},
     "listRoles": fixed("/roles"),
     "createRole": Route(lambda _: "/roles", lambda _: a_role(f"R-{next(SEEDS)}"), shown=True),
     "showRole": Route(lambda t: f"/roles/{quote(t.role)}"),
@@ -167,7 +169,11 @@ async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[A
     if operation in PLACE_ROUTES:
         places, of_place = await make_places(rig, property_id), PLACE_ROUTES[operation]
         return Ask(operation, of_place.path(places), lambda: of_place.body(places)), places, owner
-    things, route = await make_things(rig, property_id, owner, receiver.url), ROUTES[operation]
+    if operation in SHIFT_ROUTES:
+        things = await with_shift_things(rig, property_id, STATES.get(operation, "published"))
+    else:
+        things = await make_things(rig, property_id, owner, receiver.url)
+    route = ROUTES[operation]
     return Ask(operation, route.path(things), lambda: route.body(things)), things, owner
 
 
@@ -194,6 +200,7 @@ async def rows(rig: Rig, things: Things | Places) -> list[Any]:
         "select * from identity_applications where property_id = $1 order by id",
         "select * from property_solutions where property_id = $1",
         "select line from events where property_id = $1 order by number",
+        *SHIFT_STATEMENTS,
         "select * from iam_roles where property_id = $1",
         "select * from iam_groups where property_id = $1",
         "select * from iam_changes where property_id = $1",

@@ -6,6 +6,8 @@ from matrixhub.api.rest import (
     access,
     applications,
     attempts,
+    attendance_integrations,
+    availabilities,
     balance,
     events,
     identity_applications,
@@ -15,8 +17,12 @@ from matrixhub.api.rest import (
     places,
     readings,
     replays,
+    seats,
+    shift_definitions,
+    shifts,
     signing,
     subscriptions,
+    timesheets,
 )
 
 __all__ = ["rest_handlers"]
@@ -35,6 +41,12 @@ _MODULES = (
     identity_applications,
     metrics,
     places,
+    seats,
+    shifts,
+    availabilities,
+    timesheets,
+    shift_definitions,
+    attendance_integrations,
     readings,
 )
 
