@@ -116,6 +116,12 @@ class Devices(Frozen, frozen=True):
     unhealthy_after_s: float
 
 
+class MediaSettings(Frozen, frozen=True):
+    """Pictures and videos that go with incidents and audits."""
+
+    property_bytes_max: int
+
+
 class Deliveries(Frozen, frozen=True):
     """How pushes are sent."""
 
@@ -143,6 +149,14 @@ class EventSettings(Frozen, frozen=True):
     publish_per_minute: int
     publish_burst: int
     publish_per_day: int
+
+
+class StoreSettings(Frozen, frozen=True):
+    """The table of past data."""
+
+    readings_retention_s: float
+    batch_readings: int
+    batch_bytes: int
 
 
 class Secrets(Frozen, frozen=True):
@@ -173,8 +187,10 @@ class Settings(Frozen, frozen=True):
     http: Http
     ingest: Ingest
     devices: Devices
+    media: MediaSettings
     deliveries: Deliveries
     events: EventSettings
+    store: StoreSettings
     secrets: Secrets
     log: Log
     stop: Stop
@@ -349,6 +365,7 @@ def _check(settings: Settings) -> None:
         "ingest.message_items_max": settings.ingest.message_items_max,
         "ingest.message_bytes_max": settings.ingest.message_bytes_max,
         "ingest.write_wait_s": settings.ingest.write_wait_s,
+        "media.property_bytes_max": settings.media.property_bytes_max,
         "deliveries.batch_items": settings.deliveries.batch_items,
         "deliveries.batch_bytes": settings.deliveries.batch_bytes,
         "deliveries.attempts_retention_s": settings.deliveries.attempts_retention_s,
@@ -360,6 +377,9 @@ def _check(settings: Settings) -> None:
         "deliveries.buffer_bytes_max": settings.deliveries.buffer_bytes_max,
         "deliveries.read_bytes_max": settings.deliveries.read_bytes_max,
         "events.log_retention_s": settings.events.log_retention_s,
+        "store.readings_retention_s": settings.store.readings_retention_s,
+        "store.batch_readings": settings.store.batch_readings,
+        "store.batch_bytes": settings.store.batch_bytes,
         "events.publish_per_minute": settings.events.publish_per_minute,
         "events.publish_burst": settings.events.publish_burst,
         "events.publish_per_day": settings.events.publish_per_day,

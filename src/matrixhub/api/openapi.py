@@ -19,7 +19,17 @@ from litestar.handlers import HTTPRouteHandler
 from matrixhub.api.app import READINGS_PATH, REST_PATH, Health, make_pages
 from matrixhub.api.bodies import JSON_TYPES
 from matrixhub.api.problems import PROBLEM_TYPE, FieldProblem, Problem
-from matrixhub.api.rest import access_documents, documents, identity_documents, key_documents, metric_documents
+from matrixhub.api.rest import (
+    access_documents,
+    device_documents,
+    documents,
+    identity_documents,
+    key_documents,
+    metric_documents,
+    place_documents,
+    shift_documents,
+    telemetry_documents,
+)
 from matrixhub.ingest.accept import Receipt
 from matrixhub.observe import Metrics, ignore
 
@@ -76,7 +86,7 @@ def openapi_document() -> Json:
         path: {method: _operation(path, operation, handlers) for method, operation in operations.items()}
         for path, operations in found["paths"].items()
     }
-    paths[READINGS_PATH] = {"post": _readings_operation()}
+    paths[READINGS_PATH] |= {"post": _readings_operation()}
     paths["/health/ready"]["get"]["responses"]["503"] = {
         **paths["/health/ready"]["get"]["responses"]["200"],
         "description": "A part of the hub is not fit.",
@@ -149,6 +159,9 @@ def _operation(path: str, found: Json, handlers: Mapping[str, HTTPRouteHandler])
         schema = {"$ref": f"#/components/schemas/{takes.__name__}"}
         types = handler.opt.get("types", JSON_TYPES)
         made["requestBody"] = {"required": True, "content": {kind: {"schema": schema} for kind in types}}
+    elif "takes_bytes" in handler.opt:
+        content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in handler.opt["takes_bytes"]}
+        made["requestBody"] = {"required": True, "content": content}
     made["responses"] = _answers(path, found, handler)
     if path.startswith(REST_PATH):
         for status in _problems(path, found, handler):
@@ -182,6 +195,8 @@ def _answers(path: str, found: Json, handler: HTTPRouteHandler) -> Json:
             status: {"application/json": {"schema": msgspec.json.schema_components([kind], ref_template=REF)[0][0]}}
             for status, kind in given.items()
         }
+    elif "gives_bytes" in handler.opt:
+        content = {200: {kind: {} for kind in handler.opt["gives_bytes"]}}
     elif "answer" in handler.opt:
         content = {200: {handler.opt["answer"][0]: {"schema": {"type": "string"}}}}
     else:
@@ -205,15 +220,26 @@ _SAID = {200: "It is as the document says.", 201: "It was made.", 204: "It is do
 
 REF = "#/components/schemas/{name}"
 
-DOCUMENT_MODULES = (documents, key_documents, access_documents, identity_documents, metric_documents)
+DOCUMENT_MODULES = (
+    documents,
+    key_documents,
+    access_documents,
+    identity_documents,
+    metric_documents,
+    place_documents,
+    device_documents,
+    telemetry_documents,
+    shift_documents,
+)
 """Where the documents of the REST face are."""
 
 
 def _problems(path: str, found: Json, handler: HTTPRouteHandler) -> list[int]:
     names = {parameter["name"] for parameter in found.get("parameters", ())}
     statuses = [401, 403, 422, 429, 500, 503]
-    if "takes" in handler.opt:
+    if "takes" in handler.opt or "takes_bytes" in handler.opt:
         statuses += [*_TAKE_A_BODY, 404]
+    statuses += handler.opt.get("problems", ())
     if "{" in path or "Parked" in found["operationId"]:
         statuses.append(404)
     if "If-Match" in names or found["operationId"] == "changeSubscription":

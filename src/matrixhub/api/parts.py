@@ -18,7 +18,8 @@ from matrixhub.store.versions import Versions
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
     """The parts; `limits` are those of a subscription that names none, `quota` that of an application that does,
-    `allowed_to_all`, `unhealthy_after_s` and `public_url` are the settings.
+    `allowed_to_all`, `unhealthy_after_s`, `public_url` and `media_bytes_max` (of the attachments of a property) are
+    settings.
     """
 
     database: Database
@@ -33,6 +34,7 @@ class Parts:
     allowed_to_all: tuple[str, ...]
     quota: Quota
     unhealthy_after_s: float
+    media_bytes_max: int
     public_url: str = ""
 
     @property

@@ -302,6 +302,12 @@ class AccessDenied(Forbidden):
         super().__init__(message)
 
 
+class MalformedForm(RequestError):
+    """The body is not a form that can be read."""
+
+    code = "MH-R035"
+
+
 class TooOften(RateExceeded):
     """Whoever asks does so more often than it may."""
 
@@ -443,6 +449,14 @@ class LeaseLost(StoreError):
 
     code = "MH-S002"
     status = 409
+    retry_helps = False
+
+
+class UnstorableReading(StoreError):
+    """A line of the stream is no reading that the store can keep."""
+
+    code = "MH-S003"
+    status = 422
     retry_helps = False
 
 

@@ -81,6 +81,14 @@ class IdentityApplication:
     version: int = 1
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FederatedUser:
+    """Whom a token names; `email` is '' where its issuer does not vouch for it."""
+
+    name: str
+    email: str = ""
+
+
 def jwks_url_of(provider: Provider, issuer: str) -> str:
     """Where a provider publishes its keys, if it is not told.
 
@@ -154,7 +162,7 @@ def _role_fault(role: RoleId) -> str:
 
 def user_of(
     application: IdentityApplication, header: Mapping[str, Any], claims: Mapping[str, Any], *, now_s: float
-) -> str:
+) -> FederatedUser:
     """Whom a token of the application names, as it was signed by one of its keys.
 
     Raises: FederatedTokenRefused saying what is wrong with it.
@@ -165,7 +173,8 @@ def user_of(
     _check_kind(application.token_kind, header, claims)
     if not _is_for(application, claims):
         raise FederatedTokenRefused("the token is for another application")
-    return _named_user(application, claims)
+    name = _named_user(application, claims)
+    return FederatedUser(name=name, email=_vouched_email(application, claims))
 
 
 def _check_times(claims: Mapping[str, Any], now_s: float) -> None:
@@ -224,3 +233,11 @@ def _named_user(application: IdentityApplication, claims: Mapping[str, Any]) -> 
         if verified not in (True, "true"):
             raise FederatedTokenRefused("the email of the token was not verified by its issuer")
     return user
+
+
+def _vouched_email(application: IdentityApplication, claims: Mapping[str, Any]) -> str:
+    """The address that seats and groups are looked up by: the property chose it as the name, or it was verified."""
+    email = claims.get("email")
+    if not isinstance(email, str) or len(email) > USER_MAX or _CONTROL.search(email):
+        return ""
+    return email if application.user_claim == "email" or claims.get("email_verified") in (True, "true") else ""

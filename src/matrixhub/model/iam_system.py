@@ -31,7 +31,7 @@ READ_ALL = (
     *("screports.get*", "scbi.get*", "scdashboard.get*", "solution.get*", "solution.list*"),
     *("hub.listSubscriptions", "hub.showSubscription", "hub.showSubscriptionBalance", "hub.showBalance"),
     *("hub.listAttempts", "hub.showAttempt", "hub.listParked", "hub.showParked", "hub.listReplays", "hub.showReplay"),
-    *("hub.listEvents", "hub.listApplications", "hub.showApplication"),
+    *("hub.listEvents", "hub.listApplications", "hub.showApplication", "scthirdpartyintegrations.listIntegrations"),
 )
 """What shows something of the property, but not who may do what."""
 
@@ -70,6 +70,7 @@ MANAGE_WORK = (
 VIEW_ACCESS = (
     *("hub.listRoles", "hub.showRole", "hub.listRoleChanges", "hub.listUserGroups", "hub.showUserGroup"),
     *("hub.explainAccess", "hub.listKeys", "hub.showKey"),
+    *("hub.listIdentityApplications", "hub.showIdentityApplication"),
 )
 
 

@@ -33,6 +33,7 @@ from matrixhub.store.subscriptions import Codec
 from matrixhub.store.versions import Versions
 from matrixhub.testing.tokens import MemoryTokens
 
+MEDIA_BYTES_MAX = 4 * 1024 * 1024
 EGRESS_ALLOW = ("127.0.0.0/8",)
 
 
@@ -75,6 +76,7 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
                 allowed_to_all=EGRESS_ALLOW,
                 quota=Quota(),
                 unhealthy_after_s=3600.0,
+                media_bytes_max=MEDIA_BYTES_MAX,
             )
             server, stop = HttpServer("127.0.0.1", 0, 1.0), asyncio.Event()
             serving = asyncio.create_task(server.run(make_app({}, Metrics(), None, hub, facts.append), stop))

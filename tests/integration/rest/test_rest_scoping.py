@@ -9,7 +9,9 @@ from urllib.parse import quote, unquote
 
 import pytest
 import pytest_asyncio
+from tests.integration.rest.place_routes import PLACE_ROUTES, Places, make_places
 from tests.integration.rest.rig import LOCAL_KEY, SEEDS, Client, Reply, Rig, Things, make_things
+from tests.integration.rest.shift_routes import SHIFT_ROUTES, SHIFT_STATEMENTS, STATES, with_shift_things
 
 from matrixhub.api.openapi import openapi_document
 from matrixhub.testing.receiver import HttpsReceiver
@@ -71,6 +73,8 @@ ROUTES: dict[str, Route] = {
     "showReplay": Route(lambda t: f"/replays/{t.replay}"),
     "withdrawReplay": Route(lambda t: f"/replays/{t.replay}"),
     "showBalance": fixed("/balance"),
+    "listReadings": fixed("/readings"),
+    "exportReadings": fixed("/readings/export"),
     "listEvents": fixed("/events"),
     "publishEvents": Route(
         lambda _: "/events",
@@ -89,6 +93,7 @@ ROUTES: dict[str, Route] = {
     "changeKey": Route(lambda t: f"/keys/{t.key}", lambda _: {"name": "changed"}),
     "rotateKey": Route(lambda t: f"/keys/{t.key}/rotate", lambda _: {}),
     "revokeKey": Route(lambda t: f"/keys/{t.key}"),
+    **{operation: Route(*given) for operation, given in SHIFT_ROUTES.items()},
     "listRoles": fixed("/roles"),
     "createRole": Route(lambda _: "/roles", lambda _: a_role(f"R-{next(SEEDS)}"), shown=True),
     "showRole": Route(lambda t: f"/roles/{quote(t.role)}"),
@@ -143,25 +148,46 @@ async def receiver() -> AsyncIterator[HttpsReceiver]:
 class Ask:
     """A good request to a route about one property's things, to be made by whom one likes."""
 
-    method: str
+    operation: str
     path: str
-    body: object
+    make_body: Callable[[], object]
 
     async def by(self, client: Client, query: str = "") -> Reply:
-        further = query.replace("?", "&") if "?" in self.path else query
-        return await client.ask(self.method, self.path + further, self.body)
+        body = self.make_body()
+        kind = {"Content-Type": "application/octet-stream"} if isinstance(body, bytes) else {}
+        path = self.path + (query.replace("?", "&") if "?" in self.path else query)
+        method, described = OPERATIONS[self.operation]
+        reply = await client.ask(method, path, body, headers=kind)
+        assert str(reply.status) in described["responses"]
+        return reply
 
 
-async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[Ask, Things, Client]:
+async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[Ask, Things | Places, Client]:
     """The request, the things it is about, and a client of their owner."""
     property_id = await rig.property()
     owner = await rig.client(property_id)
-    things = await make_things(rig, property_id, owner, receiver.url)
+    if operation in PLACE_ROUTES:
+        places, of_place = await make_places(rig, property_id), PLACE_ROUTES[operation]
+        return Ask(operation, of_place.path(places), lambda: of_place.body(places)), places, owner
+    if operation in SHIFT_ROUTES:
+        things = await with_shift_things(rig, property_id, STATES.get(operation, "published"))
+    else:
+        things = await make_things(rig, property_id, owner, receiver.url)
     route = ROUTES[operation]
-    return Ask(OPERATIONS[operation][0], route.path(things), route.body(things)), things, owner
+    return Ask(operation, route.path(things), lambda: route.body(things)), things, owner
 
 
-async def rows(rig: Rig, things: Things) -> list[Any]:
+def shown(operation: str) -> bool:
+    """Whether anyone gets an answer, with what is his own in it."""
+    return PLACE_ROUTES[operation].shown if operation in PLACE_ROUTES else ROUTES[operation].shown
+
+
+def refused(operation: str) -> str:
+    """What somebody else is told where he gets no answer."""
+    return ROUTES[operation].refused if operation in ROUTES else "MH-R008"
+
+
+async def rows(rig: Rig, things: Things | Places) -> list[Any]:
     """All that is kept of the things."""
     statements = (
         "select * from subscription_overviews where property_id = $1",
@@ -174,16 +200,27 @@ async def rows(rig: Rig, things: Things) -> list[Any]:
         "select * from identity_applications where property_id = $1 order by id",
         "select * from property_solutions where property_id = $1",
         "select line from events where property_id = $1 order by number",
+        *SHIFT_STATEMENTS,
         "select * from iam_roles where property_id = $1",
         "select * from iam_groups where property_id = $1",
         "select * from iam_changes where property_id = $1",
+        "select * from properties where id = $1",
+        "select * from building_overviews where property_id = $1 order by id",
+        "select * from level_overviews where property_id = $1 order by id",
+        "select * from zone_overviews where property_id = $1 order by id",
+        "select * from slots where property_id = $1 order by id",
+        "select * from audits where property_id = $1",
+        "select * from media where property_id = $1",
+        "select c.id from zone_categories c join buildings b on b.id = c.building_id where b.property_id = $1",
+        "select u.id from zone_units u join buildings b on b.id = u.building_id where b.property_id = $1",
+        "select p.* from plan_positions p join zone_overviews z using (level_id) where z.property_id = $1",
     )
     async with rig.database.connection() as connection:
         return [await connection.fetch(statement, things.property_id) for statement in statements]
 
 
 async def test_no_route_is_forgotten_here() -> None:
-    assert set(ROUTES) == set(OPERATIONS)
+    assert set(ROUTES) | set(PLACE_ROUTES) == set(OPERATIONS)
 
 
 @every_route
@@ -192,10 +229,9 @@ async def test_a_route_serves_the_owner_and_nobody_else(rig: Rig, receiver: Http
     foreign = await rig.client()
     before = await rows(rig, things)
     told = await ask.by(foreign)
-    assert told.status < 300 if ROUTES[operation].shown else told.code == ROUTES[operation].refused, told.content
-    assert not [
-        name for name in things.names if name in told.content and name.decode() not in unquote(ask.path) + str(ask.body)
-    ]
+    assert told.status < 300 if shown(operation) else told.code == refused(operation), told.content
+    said = unquote(ask.path) + str(ask.make_body())
+    assert not [name for name in things.names if name in told.content and name.decode() not in said]
     assert (await ask.by(foreign, f"?property={things.property_id}")).code == "MH-R014"
     assert await rows(rig, things) == before
     assert 200 <= (served := await ask.by(owner)).status < 300, served.content
@@ -210,7 +246,7 @@ async def test_a_route_serves_the_hubs_own_key_for_the_property_it_names(
     unnamed = await ask.by(local)
     assert (unnamed.code, unnamed.wrong) == ("MH-R010", ["property"])
     other = await ask.by(local, f"?property={await rig.property()}")
-    assert other.status < 300 if ROUTES[operation].shown else other.code == ROUTES[operation].refused
+    assert other.status < 300 if shown(operation) else other.code == refused(operation)
     assert 200 <= (served := await ask.by(local, f"?property={things.property_id}")).status < 300, served.content
 
 
@@ -243,17 +279,23 @@ BAD_BODIES: tuple[tuple[str, bytes, dict[str, str], str], ...] = (
 )
 
 
-@pytest.mark.parametrize("operation", sorted(o for o, (_, found) in OPERATIONS.items() if "requestBody" in found))
+def takes_json(operation: str) -> bool:
+    """Whether it takes a document, and not a file."""
+    return "application/json" in OPERATIONS[operation][1].get("requestBody", {}).get("content", {})
+
+
+@pytest.mark.parametrize("operation", [name for name in sorted(OPERATIONS) if takes_json(name)])
 async def test_a_bad_body_is_told_what_is_wrong_with_it_and_does_nothing(
     rig: Rig, receiver: HttpsReceiver, operation: str
 ) -> None:
     ask, things, owner = await prepared(rig, receiver, operation)
     before = await rows(rig, things)
     for what, body, headers, code in BAD_BODIES:
-        told = await owner.ask(ask.method, ask.path, body, headers=headers)
+        told = await owner.ask(OPERATIONS[operation][0], ask.path, body, headers=headers)
         assert told.code in code.split(), what
-    assert isinstance(ask.body, dict)
-    told = await owner.ask(ask.method, ask.path, {**ask.body, "surprise": 1})
+    good = ask.make_body()
+    assert isinstance(good, dict)
+    told = await owner.ask(OPERATIONS[operation][0], ask.path, {**good, "surprise": 1})
     assert (told.code, told.wrong) == ("MH-R010", ["surprise"])
     assert await rows(rig, things) == before
 

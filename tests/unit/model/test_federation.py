@@ -13,6 +13,7 @@ from matrixhub.model.errors import FederatedTokenRefused, InvalidValue
 from matrixhub.model.federation import (
     LEEWAY_S,
     USER_MAX,
+    FederatedUser,
     IdentityApplication,
     check_identity_application,
     jwks_url_of,
@@ -49,8 +50,12 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in made.items() if value is not None}
 
 
-def user(application: IdentityApplication = APPLICATION, typ: str = "JWT", **changes: Any) -> str:
+def named(application: IdentityApplication = APPLICATION, typ: str = "JWT", **changes: Any) -> FederatedUser:
     return user_of(application, {"alg": "RS256", "typ": typ}, claims(**changes), now_s=NOW)
+
+
+def user(application: IdentityApplication = APPLICATION, typ: str = "JWT", **changes: Any) -> str:
+    return named(application, typ, **changes).name
 
 
 COGNITO_CLAIMS: dict[str, Any] = {"aud": None, "client_id": "client-1", "token_use": "access", "scope": "openid"}
@@ -137,6 +142,19 @@ def test_an_email_counts_only_where_its_issuer_verified_it() -> None:
     for application, verified in ((azure, False), (auth0, False), (auth0, None), (auth0, "no")):
         with pytest.raises(FederatedTokenRefused, match="not verified"):
             user(application, email="ann@example.org", email_verified=verified)
+
+
+@pytest.mark.parametrize(
+    "verified, known", [(True, True), ("true", True), (None, False), (False, False), ("no", False)]
+)
+def test_seats_are_looked_up_by_an_email_that_was_verified(verified: object, known: bool) -> None:
+    told = named(email="ann@example.org", email_verified=verified)
+    assert told == FederatedUser(name="ann", email="ann@example.org" if known else "")
+
+
+@pytest.mark.parametrize("email", [7, None, "a\nb", "x" * (USER_MAX + 1)])
+def test_an_email_that_is_none_is_nobodys(email: object) -> None:
+    assert named(email=email, email_verified=True) == FederatedUser(name="ann")
 
 
 @pytest.mark.parametrize(

@@ -6,34 +6,51 @@ from matrixhub.api.rest import (
     access,
     applications,
     attempts,
+    attendance_integrations,
+    availabilities,
     balance,
     events,
     identity_applications,
     keys,
     metrics,
     parked,
+    places,
+    readings,
     replays,
+    seats,
+    shift_definitions,
+    shifts,
     signing,
     subscriptions,
+    timesheets,
 )
 
 __all__ = ["rest_handlers"]
 
+_MODULES = (
+    subscriptions,
+    signing,
+    attempts,
+    parked,
+    replays,
+    balance,
+    events,
+    applications,
+    keys,
+    access,
+    identity_applications,
+    metrics,
+    places,
+    seats,
+    shifts,
+    availabilities,
+    timesheets,
+    shift_definitions,
+    attendance_integrations,
+    readings,
+)
+
 
 def rest_handlers() -> list[HTTPRouteHandler]:
     """The handlers of all resources."""
-    modules = (
-        subscriptions,
-        signing,
-        attempts,
-        parked,
-        replays,
-        balance,
-        events,
-        applications,
-        keys,
-        access,
-        identity_applications,
-        metrics,
-    )
-    return [handler for module in modules for handler in module.handlers]
+    return [handler for module in _MODULES for handler in module.handlers]

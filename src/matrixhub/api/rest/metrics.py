@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import get, post
 from litestar.params import PathParameter, QueryParameter
 
-from matrixhub.api.auth import Caller, PropertyScope
+from matrixhub.api.auth import PropertyScope, caller
 from matrixhub.api.bodies import ApiRequest
 from matrixhub.api.parts import Parts
 from matrixhub.api.rest import metric_documents as doc
@@ -108,7 +108,9 @@ async def show_one(hub: Hub, property_id: PropertyScope, solution_id: SolutionPa
 )
 async def add(hub: Hub, property_id: PropertyScope, request: ApiRequest, solution_id: SolutionPath) -> doc.SolutionView:
     """It waits for approval; one that was added before stays as it is."""
-    return solution_view(await solutions.add_solution(hub.platform, property_id, solution_id, actor=_actor(request)))
+    return solution_view(
+        await solutions.add_solution(hub.platform, property_id, solution_id, actor=caller(request).actor)
+    )
 
 
 @post(
@@ -144,13 +146,8 @@ async def deny(
 async def _decided(
     hub: Parts, property_id: PropertyId, request: ApiRequest, solution_id: str, decision: Decision
 ) -> doc.SolutionView:
-    actor = _actor(request)
+    actor = caller(request).actor
     return solution_view(await solutions.decide_solution(hub.platform, property_id, solution_id, decision, actor=actor))
-
-
-def _actor(request: ApiRequest) -> str:
-    caller: Caller = request.scope["caller"]  # type: ignore[typeddict-item]
-    return caller.actor
 
 
 handlers = [show, days, list_, show_one, add, approve, deny]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from matrixhub.model.access import RoleId
-from matrixhub.model.errors import LimitViolated
+from matrixhub.model.errors import InvalidValue, LimitViolated, NotFound
 from matrixhub.model.federation import (
     APPLICATIONS_MAX,
     TOKEN_KINDS,
@@ -21,6 +21,7 @@ from matrixhub.model.federation import (
     jwks_url_of,
 )
 from matrixhub.model.ids import IdentityApplicationId, PropertyId, new_id
+from matrixhub.modules.access.roles import resolve_role
 from matrixhub.modules.work import Platform
 from matrixhub.store.identity_applications import (
     count_identity_applications,
@@ -56,25 +57,27 @@ async def register_identity_application(
     Raises: InvalidValue, NotFound if there is no such property, LimitViolated if it has too many, StoreError.
     """
     provider = cast(Provider, asked.provider)
+    now = platform.now()
+    made = IdentityApplication(
+        id=IdentityApplicationId(new_id("quid")),
+        property_id=property_id,
+        name=asked.name,
+        provider=provider,
+        token_kind=cast(TokenKind, asked.token_kind or TOKEN_KINDS.get(provider, "identity")),
+        issuer=asked.issuer,
+        audience=asked.audience,
+        jwks_url=asked.jwks_url or jwks_url_of(provider, asked.issuer),
+        ca_pem=asked.ca_pem,
+        user_claim=asked.user_claim,
+        role_id=RoleId(asked.role_id),
+        boundary_id=None if asked.boundary_id is None else RoleId(asked.boundary_id),
+        enabled=asked.enabled,
+        created_at=now,
+        updated_at=now,
+    )
+    check_identity_application(made)
+    await _check_roles(platform, property_id, {"role": made.role_id, "boundary_role": made.boundary_id})
     async with platform.work(property_id) as work:
-        made = IdentityApplication(
-            id=IdentityApplicationId(new_id("quid")),
-            property_id=property_id,
-            name=asked.name,
-            provider=provider,
-            token_kind=cast(TokenKind, asked.token_kind or TOKEN_KINDS.get(provider, "identity")),
-            issuer=asked.issuer,
-            audience=asked.audience,
-            jwks_url=asked.jwks_url or jwks_url_of(provider, asked.issuer),
-            ca_pem=asked.ca_pem,
-            user_claim=asked.user_claim,
-            role_id=RoleId(asked.role_id),
-            boundary_id=None if asked.boundary_id is None else RoleId(asked.boundary_id),
-            enabled=asked.enabled,
-            created_at=work.now,
-            updated_at=work.now,
-        )
-        check_identity_application(made)
         if await count_identity_applications(work.connection, property_id) >= APPLICATIONS_MAX:
             raise LimitViolated(f"a property has at most {APPLICATIONS_MAX} identity applications")
         await create_identity_application(work.connection, made)
@@ -94,6 +97,9 @@ async def change_identity_application(
     Another provider is another application, with another QUID. `check` is shown it as it was before, and may raise.
     Raises: InvalidValue, NotFound, StoreError.
     """
+    await _check_roles(
+        platform, property_id, {"role": changes.get("role_id"), "boundary_role": changes.get("boundary_id")}
+    )
     async with platform.work(property_id) as work:
         before = await lock_identity_application(work.connection, property_id, application_id)
         check(before)
@@ -109,3 +115,14 @@ async def remove(platform: Platform, property_id: PropertyId, application_id: Id
     """Let it be gone: from now on its tokens are good for nothing. Raises NotFound, StoreError."""
     async with platform.work(property_id) as work:
         await remove_identity_application(work.connection, property_id, application_id)
+
+
+async def _check_roles(platform: Platform, property_id: PropertyId, roles: Mapping[str, str | None]) -> None:
+    """Raises: InvalidValue naming the field with a role that the property does not have, or cannot give away."""
+    for field, role_id in roles.items():
+        if role_id is None:
+            continue
+        try:
+            await resolve_role(platform.database, property_id, role_id)
+        except (NotFound, InvalidValue) as error:
+            raise InvalidValue(f"{field}: {error.message}", fields=[(field, "is no role that can be given")]) from error

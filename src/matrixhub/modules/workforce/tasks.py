@@ -76,7 +76,7 @@ async def plan_tasks(work: Work, seat_id: SeatId, shift_id: ShiftId, drafts: Seq
     if len(drafts) > GROUPS_MAX:
         raise LimitViolated(f"at most {GROUPS_MAX} task groups are added at once")
     for draft in drafts:
-        _check(draft)
+        check_draft(draft)
     shift = await _shift(work, seat_id, shift_id)
     if shift.status not in PLANNABLE:
         raise WrongState(f"shift {shift_id} is {shift.status}")
@@ -132,7 +132,7 @@ async def start_adhoc_task(
         draft = TaskDraft(
             zone_id=zone_id, name=ADHOC_NAME, starts_at=work.now, ends_at=ends_at, tasks=(TaskItem(name=ADHOC_NAME),)
         )
-        _check(draft)
+        check_draft(draft)
         return (await _add(work, shift, [draft], "STARTED", by=by or actor, source=ADHOC_SOURCE))[0]
 
 
@@ -199,7 +199,7 @@ async def _add(
     return orders
 
 
-def _check(draft: TaskDraft) -> None:
+def check_draft(draft: TaskDraft) -> None:
     """Refuse a draft. Raises: MissingParameters, WrongParameters, LimitViolated."""
     for value, name in ((draft.name, "Name"), (draft.zone_id, "Zone"), (draft.tasks, "Tasks")):
         if not value:

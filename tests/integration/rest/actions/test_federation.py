@@ -16,8 +16,10 @@ from tests.integration.rest.rig import Client
 from typer.testing import CliRunner, Result
 
 from matrixhub.cli.app import app as matrixhub_app
-from matrixhub.model.access import PROPERTY_ADMINS, PUBLISHERS
+from matrixhub.model.access import PROPERTY_ADMINS, PUBLISHERS, RoleId
 from matrixhub.model.federation import APPLICATIONS_MAX, IdentityApplication
+from matrixhub.model.iam import GroupDocument, Members, PolicySet, Statement, TrustClause
+from matrixhub.modules.access.roles import create_group
 from matrixhub.modules.federation import (
     NewIdentityApplication,
     change_identity_application,
@@ -166,6 +168,51 @@ async def test_users_have_the_role_of_the_application(matrix: Matrix, provider: 
     assert await matrix.refused(MAP, headers=headers) == (403, "IMPLICIT_DENY")
 
 
+async def test_a_group_of_users_gives_its_role_to_a_user_or_to_the_users_seat(
+    matrix: Matrix, provider: IdentityProvider
+) -> None:
+    application = await registered(matrix, provider, role_id=RoleId("GridsViewer"))
+    async with matrix.rig.database.connection() as connection:
+        await connection.execute("update seats set email = 'Ann@example.org' where id = $1", matrix.seat_id)
+    administrators = GroupDocument(
+        name="administrators", role=PROPERTY_ADMINS, members=Members(users=("bob",), seats=(matrix.seat_id,))
+    )
+    await create_group(matrix.platform, matrix.property_id, administrators, actor="ann")
+
+    async def may(**claims: Any) -> bool:
+        headers = with_token(application, provider.token(CLIENT, **claims))
+        assert (await matrix.send(MAP, headers=headers)).status == 200
+        return (await matrix.send(CREATE, matrix.example(CREATE), headers=headers)).status == 200
+
+    assert await may(sub="bob")
+    assert await may(sub="u-17", email="ann@example.org", email_verified=True)
+    assert not await may(sub="u-17", email="ann@example.org")
+    assert not await may(sub="u-17", email="eve@example.org", email_verified=True)
+    assert not await may(sub="carol")
+
+
+async def test_explicit_denials_of_the_boundary_role_hold_whatever_role_the_user_has(
+    matrix: Matrix, provider: IdentityProvider
+) -> None:
+    deny = Statement(effect="deny", operations=("scteams.*",))
+    limits = await matrix.rig.role(matrix.property_id, policy_sets=(PolicySet(name="limits", statements=(deny,)),))
+    application = await registered(matrix, provider, boundary_id=limits)
+    headers = with_token(application, provider.token(CLIENT))
+    assert await matrix.data(MAP, headers=headers)
+    assert await matrix.refused(CREATE, matrix.example(CREATE), headers=headers) == (403, "EXPLICIT_DENY")
+
+
+async def test_a_role_may_trust_one_application_alone(matrix: Matrix, provider: IdentityProvider) -> None:
+    trusted, other = await registered(matrix, provider), await registered(matrix, provider)
+    clause = TrustClause(effect="allow", principals=(f"srn:*:APP/{trusted.id}/*",))
+    role = await matrix.rig.role(matrix.property_id, "scgrids.*", trust=(clause,))
+    for application, status in ((trusted, 200), (other, 403)):
+        changes = {"role_id": role}
+        await change_identity_application(matrix.platform, matrix.property_id, application.id, changes)
+        headers = with_token(application, provider.token(CLIENT))
+        assert (await matrix.send(MAP, headers=headers)).status == status
+
+
 async def test_while_the_provider_is_away_from_the_beginning_the_hub_says_so(
     matrix: Matrix, provider: IdentityProvider
 ) -> None:
@@ -216,10 +263,10 @@ async def test_over_rest_an_application_is_registered_changed_and_removed(
     assert (await matrix.client.get(path)).json() == found
     headers = {"Authorization": provider.token(CLIENT), "x-sc-auth": quid}
     assert await matrix.data(MAP, headers=headers)
-    changed = await matrix.client.ask("PATCH", path, {"enabled": False, "boundary_role": "limits"})
+    changed = await matrix.client.ask("PATCH", path, {"enabled": False, "boundary_role": "GridsViewer"})
     assert (changed.json()["enabled"], changed.json()["boundary_role"], changed.headers["ETag"]) == (
         False,
-        "limits",
+        "GridsViewer",
         '"2"',
     )
     assert await matrix.refused(MAP, headers=headers) == (401, "TOKEN_INVALID")
@@ -251,6 +298,8 @@ async def test_a_user_gets_in_over_rest_too_and_records_say_who_it_was(
     [
         ({"issuer": "http://id.example.org"}, "issuer"),
         ({"role": "matrixhub#Operator"}, "role"),
+        ({"role": "no-such-role"}, "role"),
+        ({"boundary_role": "no-such-role"}, "boundary_role"),
         ({"provider": "okta"}, "provider"),
         ({"audience": ""}, "audience"),
         ({"ca_pem": "nonsense"}, "ca_pem"),
