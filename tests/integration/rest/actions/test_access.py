@@ -227,6 +227,28 @@ async def test_a_permission_for_a_building_is_for_no_other_and_not_for_all(matri
     assert (await someone.client.get("/events")).json()["reason"] == "IMPLICIT_DENY"
 
 
+async def test_an_operation_about_a_building_shows_and_changes_nothing_of_another_one(matrix: Matrix) -> None:
+    """Or else a permission for a building would be one for all of them."""
+    next_door = f"{matrix.building_id}-2"
+    things = {
+        table: f"select * from {table} where building_id = $1" for table in ("levels", "zones", "slots", "shifts")
+    }
+    async with matrix.rig.database.connection() as connection:
+        await connection.execute(
+            "insert into buildings (id, property_id, name, time_zone) values ($1, $2, 'Next door', 'UTC')",
+            next_door,
+            matrix.property_id,
+        )
+        before = [await connection.fetch(text, matrix.building_id) for text in things.values()]
+    ids = (matrix.zone_id, matrix.level_id, matrix.slot_id, f'"{matrix.building_id}"')
+    for row in OPERATIONS:
+        if row.about_building:
+            reply = await matrix.send(row.name, matrix.example(row.name), pid=next_door)
+            assert reply.status >= 400 or not [one for one in ids if one.encode() in reply.content], row.name
+    async with matrix.rig.database.connection() as connection:
+        assert [await connection.fetch(text, matrix.building_id) for text in things.values()] == before
+
+
 async def test_a_boundary_denies_what_the_role_allows(matrix: Matrix) -> None:
     boundary = await matrix.rig.role(matrix.property_id, policy_sets=policy(allow(), deny("scgrids.*")))
     gate = Gate(matrix.rig.parts)
