@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from matrixhub.model.devices import Json
-from matrixhub.model.errors import LimitViolated, MissingParameters, NotFound, WrongParameters, WrongState
+from matrixhub.model.errors import LimitViolated, MissingParameters, NotFound, QueryTooLong, WrongParameters, WrongState
 from matrixhub.model.escalation import (
     ASSIGNEE,
     DEFAULT_POLICY,
@@ -30,14 +30,17 @@ from matrixhub.model.ids import BuildingId, PropertyId, SeatId, TaskId, is_id, n
 from matrixhub.model.work_order import HistoryEntry, WorkOrder, escalated
 from matrixhub.modules.work import Platform, Work
 from matrixhub.modules.workforce.deadlines import WATCHED
-from matrixhub.modules.workforce.work_orders import locked, policy_of, settle
+from matrixhub.modules.workforce.work_orders import NOTHING, Said, fitting, locked, policy_of, settle
 from matrixhub.store import escalation as store
 from matrixhub.store.escalation import EscalationNotice
-from matrixhub.store.work_orders import read_history, read_work_order
+from matrixhub.store.work_orders import read_histories, read_work_orders
 
 APP = "MATRIX_APP_NOTIFICATION"
 POLICIES_MAX = 50
 """How many policies a building may have."""
+
+ASKED_MAX = 100
+"""How many incidents one question about escalations is about."""
 
 
 async def create_policy(
@@ -137,7 +140,13 @@ async def update_policy_targets(
 
 
 async def escalate_incident(
-    platform: Platform, property_id: PropertyId, task_id: TaskId, kind: EscalationType, *, actor: str
+    platform: Platform,
+    property_id: PropertyId,
+    task_id: TaskId,
+    kind: EscalationType,
+    *,
+    actor: str,
+    said: Said = NOTHING,
 ) -> WorkOrder:
     """Raise an incident by one level by hand.
 
@@ -147,7 +156,7 @@ async def escalate_incident(
     if kind not in WATCHED:
         raise WrongParameters(f"EscalationType is one of {', '.join(WATCHED)}")
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task_id, kind="INCIDENT")
+        order = await locked(work, task_id, said, kind="INCIDENT")
         if order.status not in WATCHED[kind]:
             raise WrongState(f"an incident that is {order.status} is not escalated as {kind}")
         if order.escalation_level >= LEVEL_MAX:
@@ -156,14 +165,31 @@ async def escalate_incident(
         return await escalate(work, order, policy, kind, order.escalation_level + 1, by_hand=True)
 
 
-async def escalations(platform: Platform, property_id: PropertyId, task_id: TaskId) -> list[HistoryEntry]:
+async def escalations(
+    platform: Platform, property_id: PropertyId, task_id: TaskId, said: Said = NOTHING
+) -> list[HistoryEntry]:
     """Every escalation of an incident, oldest first, with `type`, `level`, `policy`, `by_hand` in `detail`.
 
-    Raises NotFound.
+    Raises: NotFound, WrongParameters.
     """
+    return (await escalations_of(platform, property_id, {task_id: said}))[task_id]
+
+
+async def escalations_of(
+    platform: Platform, property_id: PropertyId, asked: Mapping[TaskId, Said]
+) -> dict[TaskId, list[HistoryEntry]]:
+    """The escalations of several incidents, by their ids, in the order they were asked for.
+
+    Raises: NotFound if there is none of an id, WrongParameters where something said is not so, QueryTooLong.
+    """
+    if len(asked) > ASKED_MAX:
+        raise QueryTooLong(f"at most {ASKED_MAX} incidents are asked for at once")
     async with platform.database.connection() as connection:
-        await read_work_order(connection, property_id, task_id)
-        return await read_history(connection, property_id, task_id, act="escalate")
+        orders = await read_work_orders(connection, property_id, asked)
+        for task_id, said in asked.items():
+            fitting(orders[task_id], said)
+        found = await read_histories(connection, property_id, asked, act="escalate")
+    return {task_id: found.get(task_id, []) for task_id in asked}
 
 
 async def escalate(

@@ -27,9 +27,18 @@ from matrixhub.model.work_order import (
 )
 from matrixhub.modules.work import Platform, Work
 from matrixhub.modules.workforce.incidents import remove
-from matrixhub.modules.workforce.work_orders import NAME_MAX, check_tasks, events_of, locked, note, plan, settle
+from matrixhub.modules.workforce.work_orders import (
+    NAME_MAX,
+    NOTHING,
+    Said,
+    check_tasks,
+    events_of,
+    lines,
+    locked,
+    plan,
+    settle,
+)
 from matrixhub.store import work_orders as store
-from matrixhub.store.workforce_settings import read_settings
 
 PLANNABLE: Mapping[str, Status] = {"UNPUBLISHED": "UNPUBLISHED", "PUBLISHED": "PUBLISHED", "STARTED": "PUBLISHED"}
 """By the state of its shift, the one a new task has; no other shift takes tasks."""
@@ -102,11 +111,11 @@ async def remove_tasks(work: Work, shift_ids: Collection[ShiftId]) -> list[WorkO
 
 
 async def remove_task(
-    platform: Platform, property_id: PropertyId, task: TaskId, *, actor: str, seat_id: SeatId | None = None
+    platform: Platform, property_id: PropertyId, task: TaskId, *, actor: str, said: Said = NOTHING
 ) -> None:
     """Take a task that was not begun out of its shift. Raises: NotFound, WrongState, WrongParameters."""
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task, kind="TASK", seat_id=seat_id)
+        order = await locked(work, task, said, kind="TASK")
         outcome("TASK", order.status, "delete")
         await remove(work, [order])
 
@@ -150,10 +159,9 @@ async def _add(
     work: Work, shift: store.ShiftPart, drafts: Sequence[TaskDraft], status: Status, *, by: str, source: str
 ) -> list[WorkOrder]:
     connection, property_id = work.connection, work.property_id
-    place = await store.read_place(connection, property_id, shift.building_id)
-    zones = await store.read_zones(connection, property_id, shift.building_id, {draft.zone_id for draft in drafts})
-    settings = await read_settings(connection, property_id, shift.building_id)
-    numbers = await store.next_numbers(connection, len(drafts))
+    zone_ids = {draft.zone_id for draft in drafts}
+    around = await store.read_surroundings(connection, property_id, shift.building_id, zone_ids, count=len(drafts))
+    place, zones = around.place, around.zones
     orders = [
         WorkOrder(
             id=task_id(work.now, number),
@@ -175,7 +183,7 @@ async def _add(
             zone_category=zones[draft.zone_id].category,
             starts_at=draft.starts_at,
             ends_at=draft.ends_at,
-            timeout_s=settings.number(TIMEOUT_SETTINGS[draft.priority]),
+            timeout_s=around.settings.number(TIMEOUT_SETTINGS[draft.priority]),
             auto_assigned=False,
             opened_at=work.now,
             tasks=draft.tasks,
@@ -188,10 +196,9 @@ async def _add(
             announced=True,
             started_at=work.now if status == "STARTED" else None,
         )
-        for draft, number in zip(drafts, numbers, strict=True)
+        for draft, number in zip(drafts, around.numbers, strict=True)
     ]
-    await store.insert_work_orders(connection, orders)
-    await note(work, orders, "create")
+    await store.insert_work_orders(connection, orders, lines(work, orders, "create"))
     for order in orders:
         plan(work, order, None)
         if status == "STARTED":
