@@ -224,6 +224,20 @@ async def list_work_orders(
     return [_order(row) for row in rows]
 
 
+async def require_known(connection: Any, property_id: PropertyId, wanted: Wanted) -> None:
+    """Raises NotFound where a building, zone, seat or shift is named that the property, or the building, has not."""
+    named = {
+        "building": wanted.building_id,
+        "zone": wanted.zone_id,
+        "seat": wanted.seat_id,
+        "shift": wanted.shift_id,
+    }
+    row = await connection.fetchrow(_SQL["known"], property_id, *named.values())
+    for what, found in named.items():
+        if not row[what]:
+            raise NotFound(f"property {property_id} has no {what} {found}")
+
+
 async def latest_tasks(
     connection: Any,
     property_id: PropertyId,

@@ -104,6 +104,17 @@ where w.property_id = $1
 order by w.starts_at, w.id
 limit $12;
 
+-- Whether the property has what is named.
+-- name: known
+select
+  $2::text is null or exists (select from buildings b where b.property_id = $1 and b.id = $2) as building,
+  $3::text is null or exists (select from zones z join buildings b on b.id = z.building_id
+    where b.property_id = $1 and z.id = $3 and ($2::text is null or b.id = $2)) as zone,
+  $4::text is null or exists (select from seats s where s.property_id = $1 and s.id = $4) as seat,
+  $5::text is null or exists (select from seats s where s.property_id = $1 and s.id = $5)
+    or exists (select from shifts s where s.property_id = $1 and s.id = $5 and ($2::text is null or s.building_id = $2))
+    as shift;
+
 -- name: latest
 select w.*, p.organisation_id, b.time_zone
 from work_orders w join properties p on p.id = w.property_id join buildings b on b.id = w.building_id

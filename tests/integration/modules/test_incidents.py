@@ -812,7 +812,8 @@ async def test_work_is_found_by_place_state_and_time_in_pages(floor: Floor) -> N
         ("INCIDENT", "COMPLETED"): 1,
         ("TASK", "PUBLISHED"): 1,
     }
-    assert (await work_queries.page_work(floor.platform, OTHER_PROPERTY, wanted)).items == []
+    with pytest.raises(NotFound):
+        await work_queries.page_work(floor.platform, OTHER_PROPERTY, wanted)
     ((candidate, working),) = await work_queries.on_duty(floor.platform, PROPERTY, BUILDING, [ZONE])
     assert (candidate.seat_id, working) == (worker.seat_id, [])
     nulls = dict.fromkeys(("ZoneName", "SameZone", "Status", "StartTime", "ZoneID"))
