@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from matrixhub.api.actions import devices, grids, incidents
+from matrixhub.api.actions import devices, escalation, grids, incidents, tasks, workforce_settings
 from matrixhub.api.actions.operation import Operation
 
-OPERATIONS: tuple[Operation, ...] = (*grids.OPERATIONS, *devices.OPERATIONS, *incidents.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *grids.OPERATIONS,
+    *devices.OPERATIONS,
+    *incidents.OPERATIONS,
+    *tasks.OPERATIONS,
+    *workforce_settings.OPERATIONS,
+    *escalation.OPERATIONS,
+)
 """Every operation, in the order of the documentation."""
 
 BY_NAME: Mapping[str, Operation] = {

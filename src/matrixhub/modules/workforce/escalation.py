@@ -33,7 +33,7 @@ from matrixhub.modules.workforce.deadlines import WATCHED
 from matrixhub.modules.workforce.work_orders import NOTHING, Said, fitting, locked, policy_of, settle
 from matrixhub.store import escalation as store
 from matrixhub.store.escalation import EscalationNotice
-from matrixhub.store.work_orders import read_histories, read_work_orders
+from matrixhub.store.work_orders import Wanted, read_histories, read_work_orders, require_known
 
 APP = "MATRIX_APP_NOTIFICATION"
 POLICIES_MAX = 50
@@ -71,9 +71,12 @@ async def read_policy(
 
 
 async def list_policies(platform: Platform, property_id: PropertyId, building_id: BuildingId) -> list[EscalationPolicy]:
-    """All policies of a building as they are now, by id."""
+    """All policies of a building as they are now, by id. Raises NotFound if there is no such building."""
     async with platform.database.connection() as connection:
-        return await store.current_policies(connection, property_id, building_id)
+        found = await store.current_policies(connection, property_id, building_id)
+        if not found:
+            await require_known(connection, property_id, Wanted(building_id=building_id))
+        return found
 
 
 async def update_policy_details(

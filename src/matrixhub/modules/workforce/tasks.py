@@ -11,7 +11,7 @@ from datetime import datetime
 
 from matrixhub.model.errors import LimitViolated, MissingParameters, NotFound, WrongParameters, WrongState
 from matrixhub.model.escalation import PRIORITY_CODES, PriorityCode
-from matrixhub.model.ids import PropertyId, SeatId, ShiftId, TaskId, ZoneId
+from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, TaskId, ZoneId
 from matrixhub.model.work_order import (
     GONE,
     TIMEOUT_SETTINGS,
@@ -71,22 +71,29 @@ async def add_tasks(
     drafts: Sequence[TaskDraft],
     *,
     actor: str,
+    building_id: BuildingId | None = None,
 ) -> list[WorkOrder]:
-    """Plan task groups in a shift, all or none.
+    """Plan task groups in a shift, of that building where one is named, all or none.
 
     Raises: NotFound, WrongState if the shift is over, MissingParameters, WrongParameters, LimitViolated.
     """
     async with platform.work(property_id, actor) as work:
-        return await plan_tasks(work, seat_id, shift_id, drafts)
+        return await plan_tasks(work, seat_id, shift_id, drafts, building_id)
 
 
-async def plan_tasks(work: Work, seat_id: SeatId, shift_id: ShiftId, drafts: Sequence[TaskDraft]) -> list[WorkOrder]:
+async def plan_tasks(
+    work: Work,
+    seat_id: SeatId,
+    shift_id: ShiftId,
+    drafts: Sequence[TaskDraft],
+    building_id: BuildingId | None = None,
+) -> list[WorkOrder]:
     """Plan task groups in a shift as a part of an act. Raises as `add_tasks`."""
     if len(drafts) > GROUPS_MAX:
         raise LimitViolated(f"at most {GROUPS_MAX} task groups are added at once")
     for draft in drafts:
         _check(draft)
-    shift = await _shift(work, seat_id, shift_id)
+    shift = await _shift(work, seat_id, shift_id, building_id)
     if shift.status not in PLANNABLE:
         raise WrongState(f"shift {shift_id} is {shift.status}")
     return await _add(work, shift, drafts, PLANNABLE[shift.status], by=work.actor, source=SHIFT_SOURCE)
@@ -129,13 +136,14 @@ async def start_adhoc_task(
     *,
     actor: str,
     by: str = "",
+    building_id: BuildingId | None = None,
 ) -> WorkOrder:
     """Begin, within a shift that has started, what nobody had planned; it ends by `complete_work`.
 
     Raises: NotFound, WrongState, WrongParameters if the end is not ahead.
     """
     async with platform.work(property_id, actor) as work:
-        shift = await _shift(work, None, shift_id)
+        shift = await _shift(work, None, shift_id, building_id)
         if shift.status != "STARTED":
             raise WrongState(f"shift {shift_id} is {shift.status}")
         draft = TaskDraft(
@@ -145,11 +153,13 @@ async def start_adhoc_task(
         return (await _add(work, shift, [draft], "STARTED", by=by or actor, source=ADHOC_SOURCE))[0]
 
 
-async def _shift(work: Work, seat_id: SeatId | None, shift_id: ShiftId) -> store.ShiftPart:
+async def _shift(
+    work: Work, seat_id: SeatId | None, shift_id: ShiftId, building_id: BuildingId | None
+) -> store.ShiftPart:
     """A shift that nobody changes until the commit. Raises: NotFound, WrongParameters."""
     shift = (await store.share_shifts(work.connection, work.property_id, [shift_id])).get(shift_id)
-    if shift is None:
-        raise NotFound(f"property {work.property_id} has no shift {shift_id}")
+    if shift is None or (building_id is not None and shift.building_id != building_id):
+        raise NotFound(f"{building_id or work.property_id} has no shift {shift_id}")
     if seat_id is not None and shift.seat_id != seat_id:
         raise WrongParameters(f"shift {shift_id} is not one of seat {seat_id}")
     return shift

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from matrixhub.model.errors import MissingParameters, WrongParameters
 from matrixhub.model.escalation import SETTINGS_KEYS, EscalationType, PriorityCode
@@ -22,7 +22,11 @@ from matrixhub.modules.workforce.work_orders import Said
 from matrixhub.store.work_orders import Wanted
 
 Fields = Mapping[str, Any]
-TasksFor = Literal["ID", "PROP", "ZONE", "SEAT"]
+
+_TASK_NAMES = ("TaskId", "IncidentId", "IncidentID")
+_ZONE_NAMES = ("zoneId", "Zone")
+_SHIFT_NAMES = ("ShiftId", "ShiftID")
+_OTHER_GROUP_NAMES = ("IncidentsSettings",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,24 +41,25 @@ class LastTasks:
     limit: int = 1
 
 
-def parse_task_id(fields: Fields, name: str) -> TaskId:
-    """An id of an incident or task, a text or, as one client sends it, a number.
+def parse_task_id(fields: Fields) -> TaskId:
+    """The id of the incident or task that is meant: a text or, as one client sends it, a number.
 
-    >>> parse_task_id({"TaskId": 1710029109417000214}, "TaskId")
+    >>> parse_task_id({"TaskId": 1710029109417000214})
     '1710029109417000214'
     """
-    value = fields.get(name)
-    if value is None or value == "":
+    name, value = next(((name, fields[name]) for name in _TASK_NAMES if fields.get(name)), (_TASK_NAMES[0], None))
+    if value is None:
         raise MissingParameters(f"{name}: missing")
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise WrongParameters(f"{name} is the id of an incident or a task")
     return TaskId(str(value))
 
 
-def parse_said(fields: Fields, building_id: BuildingId) -> Said:
+def parse_said(fields: Fields, building_id: BuildingId, kind: WorkType | None = None) -> Said:
     """What is said of a work order besides its id; `tbp`, which stands for nobody, says nothing."""
-    zone, seat, shift = (_name(fields, name) for name in ("zoneId", "SeatId", "ShiftId"))
+    zone, seat, shift = _name(fields, *_ZONE_NAMES), _name(fields, "SeatId"), _name(fields, *_SHIFT_NAMES)
     return Said(
+        type=kind,
         building_id=building_id,
         zone_id=ZoneId(zone) if zone else None,
         seat_id=SeatId(seat) if seat else None,
@@ -76,7 +81,7 @@ def parse_range(fields: Fields) -> tuple[datetime | None, datetime | None]:
 def parse_wanted(fields: Fields, building_id: BuildingId | None, *statuses: Status, kind: str | None = None) -> Wanted:
     """Which work orders are asked for."""
     since, until = parse_range(fields)
-    zone, seat = _name(fields, "zoneId"), _name(fields, "SeatId")
+    zone, seat = _name(fields, *_ZONE_NAMES), _name(fields, "SeatId")
     asked_kind = kind or fields.get("Type") or None
     return Wanted(
         building_id=building_id,
@@ -124,7 +129,7 @@ def parse_last_tasks(fields: Fields, building_id: BuildingId) -> LastTasks:
     >>> parse_last_tasks({"TasksFor": "ZONE", "zoneId": "0a6f", "Limit": -10}, BuildingId("c40d")).limit
     10
     """
-    zone, seat = _name(fields, "zoneId"), _name(fields, "SeatId")
+    zone, seat = _name(fields, *_ZONE_NAMES), _name(fields, "SeatId")
     tasks_for = fields.get("TasksFor") or ("ZONE" if zone else "SEAT" if seat else "ID")
     since, until = parse_range(fields)
     limit = abs(int(parse_number(fields.get("Limit") or 0, "Limit"))) or 1
@@ -178,17 +183,35 @@ def parse_keys(fields: Fields, *groups: str) -> Sequence[str]:
     keys: list[str] = []
     for name in groups:
         given = fields.get(name) or []
-        if isinstance(given, Mapping) and isinstance(given.get(name), Mapping | list):
-            given = given[name]
+        for inner in (name, *_OTHER_GROUP_NAMES):
+            if isinstance(given, Mapping) and isinstance(given.get(inner), Mapping | list):
+                given = given[inner]
+                break
         if not isinstance(given, Mapping | list) or not all(isinstance(key, str) for key in given):
             raise WrongParameters(f"{name} selects settings by their keys")
         keys.extend(given)
     return keys
 
 
-def _name(fields: Fields, name: str) -> str:
-    """The id of a field, '' where there is none."""
-    value = fields.get(name) or ""
+def parse_setting_changes(fields: Fields, group: str) -> Fields:
+    """The settings to be changed, by key: they stand under the name of their group, once or twice.
+
+    >>> parse_setting_changes({"ScheduleSettings": {"ScheduleSettings": {"AUTO_CLOCKOUT": 0}}}, "ScheduleSettings")
+    {'AUTO_CLOCKOUT': 0}
+    """
+    given = fields.get(group)
+    for name in (group, *_OTHER_GROUP_NAMES):
+        if isinstance(given, Mapping) and given.get(name) is not None:
+            given = given[name]
+            break
+    if not isinstance(given, Mapping):
+        raise WrongParameters(f"{group} is an object of settings by their keys")
+    return given
+
+
+def _name(fields: Fields, *names: str) -> str:
+    """The id of a field under one of its names, '' where there is none."""
+    value = next((fields[name] for name in names if fields.get(name)), "")
     if not isinstance(value, str):
-        raise WrongParameters(f"{name} is an id")
+        raise WrongParameters(f"{names[0]} is an id")
     return "" if value == UNASSIGNED else value

@@ -61,6 +61,7 @@ Detail = Mapping[str, str | int | bool]
 class Said:
     """What a request says of the work order it names, and what must be so; None says nothing."""
 
+    type: WorkType | None = None
     building_id: BuildingId | None = None
     zone_id: ZoneId | None = None
     seat_id: SeatId | None = None
@@ -131,25 +132,23 @@ async def update_attachments(
         return await settle(work, order, changed, "attach", {"attachments": len(names)})
 
 
-async def read_work(
-    platform: Platform, property_id: PropertyId, task_id: TaskId, said: Said = NOTHING, *, kind: WorkType | None = None
-) -> WorkOrder:
-    """One incident or task. Raises: NotFound, WrongParameters where it is not of the kind, or `said` is not so."""
+async def read_work(platform: Platform, property_id: PropertyId, task_id: TaskId, said: Said = NOTHING) -> WorkOrder:
+    """One incident or task. Raises: NotFound, WrongParameters where `said` is not so."""
     async with platform.database.connection() as connection:
-        return fitting(await store.read_work_order(connection, property_id, task_id), said, kind)
+        return fitting(await store.read_work_order(connection, property_id, task_id), said)
 
 
 async def timeline(
-    platform: Platform, property_id: PropertyId, task_id: TaskId, said: Said = NOTHING, *, kind: WorkType | None = None
+    platform: Platform, property_id: PropertyId, task_id: TaskId, said: Said = NOTHING
 ) -> list[HistoryEntry]:
     """Every act on it, oldest first; also of one that was deleted, of which nothing else is known.
 
-    Raises: NotFound if there never was one, WrongParameters where it is not of the kind, or `said` is not so.
+    Raises: NotFound if there never was one, WrongParameters where `said` is not so.
     """
     async with platform.database.connection() as connection:
         entries = await store.read_history(connection, property_id, task_id)
         if not entries or entries[-1].act != "delete":
-            fitting(await store.read_work_order(connection, property_id, task_id), said, kind)
+            fitting(await store.read_work_order(connection, property_id, task_id), said)
         return entries
 
 
@@ -158,18 +157,21 @@ async def locked(work: Work, task_id: TaskId, said: Said = NOTHING, *, kind: Wor
 
     Raises: NotFound, WrongParameters if it is not of the kind, or what is `said` of it is not so; VersionMismatch.
     """
-    return fitting(await store.lock_work_order(work.connection, work.property_id, task_id), said, kind)
+    order = await store.lock_work_order(work.connection, work.property_id, task_id)
+    if kind is not None:
+        fitting(order, Said(type=kind))
+    return fitting(order, said)
 
 
-def fitting(order: WorkOrder, said: Said, kind: WorkType | None = None) -> WorkOrder:
-    """The work order, where it is of the kind and all that is said of it is so.
+def fitting(order: WorkOrder, said: Said) -> WorkOrder:
+    """The work order, where all that is said of it is so.
 
     Raises: NotFound where it is another building's, WrongParameters, VersionMismatch.
     """
     if said.building_id is not None and order.building_id != said.building_id:
         raise NotFound(f"building {said.building_id} has no incident or task {order.id}")
-    if kind is not None and order.type != kind:
-        raise WrongParameters(f"{order.id} is no {kind.lower()}")
+    if said.type is not None and order.type != said.type:
+        raise WrongParameters(f"{order.id} is no {said.type.lower()}")
     if said.zone_id is not None and order.zone_id != said.zone_id:
         raise WrongParameters(f"{order.id} is not in zone {said.zone_id[:80]}")
     seat_id, shift_id = (order.assignee.seat_id, order.assignee.shift_id) if order.assignee else (None, None)
