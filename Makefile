@@ -13,7 +13,7 @@ help:
 	@echo "make check   style, types, import contracts, documents"
 	@echo "make bench   the measurements that docs/benchmarks.md quotes"
 	@echo "make soak    the long tests; then load with random SIGKILL for SOAK_SECONDS=300, and the account of every reading"
-	@echo "make openapi write openapi.json and docs/operations.md from the handlers"
+	@echo "make openapi write openapi.json, asyncapi.json and docs/operations.md from the code"
 	@echo "make fmt     format the code"
 	@echo "make lock    renew requirements/*.txt from pyproject.toml"
 
@@ -61,6 +61,7 @@ bench: $(VENV)/bench
 openapi: $(VENV)/dev
 	$(BIN)/matrixhub openapi openapi.json
 	$(BIN)/matrixhub operations docs/operations.md
+	$(BIN)/matrixhub asyncapi asyncapi.json
 
 fmt: $(VENV)/dev
 	$(BIN)/ruff check --fix .

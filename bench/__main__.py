@@ -21,13 +21,13 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from bench import events, many
+from bench import events, many, web_services
 from bench.processes import ROOT, Child
 from bench.rows import Row, compare, document, failed, markdown, table
 from bench.scenarios import SCENARIOS as SINGLE_SCENARIOS
 from bench.scenarios import Bench, Scenario
 
-SCENARIOS = {**SINGLE_SCENARIOS, **many.SCENARIOS, **events.SCENARIOS}
+SCENARIOS = {**SINGLE_SCENARIOS, **many.SCENARIOS, **events.SCENARIOS, **web_services.SCENARIOS}
 
 FSYNCS = 100
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from matrixhub.model.access import Rate
 from matrixhub.model.application import Quota
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, InvalidValue
@@ -77,6 +78,19 @@ class Http(Frozen, frozen=True):
     """The HTTP faces."""
 
     listen: str
+    tls_listen: str
+    tls_certificate: str
+    tls_key: str
+    connections_max: int
+    head_wait_s: float
+    body_silence_s: float
+    body_wait_s: float
+    read_wait_s: float
+    head_bytes_max: int
+    requests_per_s: float
+    requests_burst: int
+    wrong_credentials_max: int
+    dangerously_allow_unsigned: bool
 
 
 class Ingest(Frozen, frozen=True):
@@ -206,7 +220,21 @@ def data_directory(settings: Settings) -> Path:
 
 def listen_address(settings: Settings) -> tuple[str, int]:
     """Host and port of the HTTP faces."""
-    host, _, port = settings.http.listen.rpartition(":")
+    return _address(settings.http.listen)
+
+
+def tls_listen_address(settings: Settings) -> tuple[str, int] | None:
+    """Host and port of the same faces behind TLS, None where there is to be none. Raises ConfigurationError."""
+    http = settings.http
+    if not http.tls_listen:
+        return None
+    if not http.tls_certificate or not http.tls_key:
+        raise ConfigurationError("http.tls_listen needs http.tls_certificate and http.tls_key")
+    return _address(http.tls_listen)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
     return host.strip("[]"), int(port)
 
 
@@ -226,6 +254,11 @@ def quota_defaults(settings: Settings) -> Quota:
     """The quota of an application where it is given none of its own."""
     events = settings.events
     return Quota(per_minute=events.publish_per_minute, burst=events.publish_burst, per_day=events.publish_per_day)
+
+
+def rate_defaults(settings: Settings) -> Rate:
+    """How often a key may ask where it was given no rate of its own."""
+    return Rate(per_s=settings.http.requests_per_s, burst=settings.http.requests_burst)
 
 
 def public_settings(settings: Settings) -> dict[str, Any]:
@@ -293,10 +326,19 @@ def _from_text(text: str, default: Any) -> object:
 
 def _check(settings: Settings) -> None:
     """What a type cannot say."""
-    host, _, port = settings.http.listen.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65_535:
-        raise ConfigurationError(f"http.listen is host:port, not {settings.http.listen!r}")
+    http = settings.http
+    for path, listen in {"http.listen": http.listen, "http.tls_listen": http.tls_listen or "none:0"}.items():
+        host, _, port = listen.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65_535:
+            raise ConfigurationError(f"{path} is host:port, not {listen!r}")
+    tls_listen_address(settings)
     positive = {
+        "http.connections_max": http.connections_max,
+        "http.head_wait_s": http.head_wait_s,
+        "http.body_silence_s": http.body_silence_s,
+        "http.body_wait_s": http.body_wait_s,
+        "http.read_wait_s": http.read_wait_s,
+        "http.head_bytes_max": http.head_bytes_max,
         "ingest.body_bytes_max": settings.ingest.body_bytes_max,
         "ingest.body_unpacked_bytes_max": settings.ingest.body_unpacked_bytes_max,
         "ingest.request_items_max": settings.ingest.request_items_max,
@@ -319,6 +361,9 @@ def _check(settings: Settings) -> None:
         "events.publish_per_day": settings.events.publish_per_day,
         "engines.postgres.connections_max": settings.engines.postgres.connections_max,
         "streams.replicas": settings.streams.replicas,
+        "http.requests_per_s": settings.http.requests_per_s,
+        "http.requests_burst": settings.http.requests_burst,
+        "http.wrong_credentials_max": settings.http.wrong_credentials_max,
     }
     for path, value in positive.items():
         if not 0 < value < float("inf"):

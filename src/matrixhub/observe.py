@@ -535,6 +535,41 @@ class TimerForgotten(Fact):
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CredentialsWrong(Fact):
+    """Credentials were wrong."""
+
+    level: ClassVar[Level] = "debug"
+    scheme: str
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CredentialsSlowed(Fact):
+    """There were too many wrong credentials: for a while, none are looked at from the address, or for the key."""
+
+    level: ClassVar[Level] = "warning"
+    address: str
+    key: str
+    wait_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateLimited(Fact):
+    """Somebody asked more often than it may."""
+
+    level: ClassVar[Level] = "debug"
+    who: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnsignedAllowed(Fact):
+    """Whoever asks from this machine may do everything, and proves nothing: for development only."""
+
+    level: ClassVar[Level] = "warning"
+    setting: str = "http.dangerously_allow_unsigned"
+
+
 Observe = Callable[[Fact], None]
 
 
@@ -578,6 +613,9 @@ class Metrics:
         self.serve_time = histogram("rest_request", "From request to the end of its answer.")
         self.actions = counter("actions", "Operations that were called, by name and answer.", "operation", "status")
         self.action_time = histogram("action", "From an operation's request to the end of its answer.")
+        self.wrong = counter("credentials_wrong", "Requests with wrong credentials, by scheme.", "scheme")
+        self.slowed = counter("credentials_slowed", "Times that no credentials were looked at any more, for a while.")
+        self.limited = counter("requests_limited", "Requests that were more than their key may make.")
         self.messages = counter("stream_messages_stored", "Messages stored in the stream.")
         self.store_time = histogram("stream_write", "From write to acknowledgement by the stream.")
         self.delivered = counter("readings_delivered", "Readings and events taken by destinations.")
@@ -638,6 +676,12 @@ class Metrics:
             case ActionServed():
                 self.actions.labels(fact.operation, str(fact.status)).inc()
                 self.action_time.observe(fact.seconds)
+            case CredentialsWrong():
+                self.wrong.labels(fact.scheme).inc()
+            case CredentialsSlowed():
+                self.slowed.inc()
+            case RateLimited():
+                self.limited.inc()
             case ReadingRefused():
                 self.refused.labels(fact.code).inc()
             case MessagesStored():

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from matrixhub import __version__
 from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.relay import Relay
-from matrixhub.config import Settings, listen_address, policy_defaults, quota_defaults
+from matrixhub.config import (
+    Settings,
+    listen_address,
+    policy_defaults,
+    quota_defaults,
+    rate_defaults,
+    tls_listen_address,
+)
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
@@ -34,10 +41,11 @@ from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Source
+from matrixhub.modules.access import make_access
 from matrixhub.modules.scheduler import Fire, Scheduler
 from matrixhub.modules.work import Platform
 from matrixhub.modules.workforce import attendance, overdue, planning
-from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort
+from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort, UnsignedAllowed
 from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
@@ -58,6 +66,7 @@ from matrixhub.store.versions import Versions
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer
+    from matrixhub.api.patience import Patience
 
 Role = Literal["ingest", "deliveries", "relay", "scheduler", "api"]
 ROLES: tuple[Role, ...] = ("ingest", "deliveries", "relay", "scheduler", "api")
@@ -85,6 +94,7 @@ class HubInfo:
     """What a started hub says of itself."""
 
     url: str
+    tls_url: str
     roles: Sequence[Role]
     seconds: float
 
@@ -236,8 +246,11 @@ async def _run_roles(
     async with AsyncExitStack() as resources:  # opened in order, closed in reverse
         from matrixhub.api import HttpServer, Parts, make_app  # takes as long as all else a command imports
 
-        http = HttpServer(*listen_address(settings), settings.stop.grace_s)
+        http = HttpServer(*listen_address(settings), settings.stop.grace_s, _patience(settings))
         resources.callback(http.close)
+        https = _https_server(settings)
+        if https is not None:
+            resources.callback(https.close)
         database = await resources.enter_async_context(
             open_database(endpoints.postgres_dsn, connections_max=settings.engines.postgres.connections_max)
         )
@@ -274,6 +287,15 @@ async def _run_roles(
             parts = Parts(
                 database=database,
                 versions=versions,
+                access=make_access(
+                    database,
+                    versions,
+                    codec.sealer,
+                    rate=rate_defaults(settings),
+                    wrong_max=settings.http.wrong_credentials_max,
+                    unsigned=settings.http.dangerously_allow_unsigned,
+                    observe=observe,
+                ),
                 codec=codec,
                 buses=buses,
                 sender=sender,
@@ -284,9 +306,17 @@ async def _run_roles(
                 unhealthy_after_s=settings.devices.unhealthy_after_s,
             )
         app = make_app(checks, metrics, ingest, parts, observe)
-        stages.append(("http", partial(_serve_http, http, app, http_done)))
-        info = HubInfo(url=http.url, roles=roles, seconds=time.perf_counter() - began)
+        servers = [http] if https is None else [http, https]
+        stages.append(("http", partial(_serve_http, servers, app, http_done)))
+        info = HubInfo(
+            url=http.url,
+            tls_url=https.url if https is not None else "",
+            roles=roles,
+            seconds=time.perf_counter() - began,
+        )
         observe(HubStarted(version=__version__, roles=" ".join(roles), url=info.url, seconds=round(info.seconds, 3)))
+        if parts is not None and parts.access.unsigned:
+            observe(UnsignedAllowed())
         started(info)
         await _run_stages(stages, stop, settings.stop.grace_s, observe)
 
@@ -478,13 +508,15 @@ def _listener(
 
 
 async def _serve_http(
-    http: HttpServer,
+    servers: Sequence[HttpServer],
     app: Any,
     done: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
     try:
-        await http.run(app, stop)
+        async with asyncio.TaskGroup() as group:
+            for server in servers:
+                group.create_task(server.run(app, stop), name=server.url)
     finally:
         done.set()
 
@@ -521,6 +553,32 @@ def _as_check(healthy: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
         return healthy()
 
     return check
+
+
+def _https_server(settings: Settings) -> HttpServer | None:
+    """The listener behind TLS, where there is to be one. Raises: ConfigurationError, PortInUse."""
+    from matrixhub.api import HttpServer
+    from matrixhub.api.tls import Certificate
+
+    address = tls_listen_address(settings)
+    if address is None:
+        return None
+    certificate = Certificate(Path(settings.http.tls_certificate), Path(settings.http.tls_key))
+    return HttpServer(*address, settings.stop.grace_s, _patience(settings), certificate)
+
+
+def _patience(settings: Settings) -> Patience:
+    from matrixhub.api.patience import Patience  # with the faces, see `_run_roles`
+
+    http = settings.http
+    return Patience(
+        head_s=http.head_wait_s,
+        silence_s=http.body_silence_s,
+        request_s=http.body_wait_s,
+        write_s=http.read_wait_s,
+        head_bytes_max=http.head_bytes_max,
+        connections_max=http.connections_max,
+    )
 
 
 def _instant_ms(text: str) -> int:

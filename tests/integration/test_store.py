@@ -28,8 +28,9 @@ from matrixhub.observe import Fact, PositionsSaved, ignore
 from matrixhub.ports import Advance
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
+from matrixhub.store.access_keys import page_keys
 from matrixhub.store.egress import allow_egress, list_egress, revoke_egress
-from matrixhub.store.keys import create_key, digest, keep_local_key, list_keys, revoke_key, valid_keys
+from matrixhub.store.keys import create_key, digest, keep_local_key, revoke_key, valid_keys
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.pool import listen, migrate
 from matrixhub.store.sealing import Sealer
@@ -59,6 +60,7 @@ TABLES = (
     "slots",
     "idempotency_keys",
     "ingest_keys",
+    "access_keys",
     "egress_allowances",
     "subscriptions",
     "subscription_progress",
@@ -265,11 +267,11 @@ async def test_a_key_is_valid_from_its_making_to_its_revocation(database: Databa
     property_id = await made_property(database)
     key_id, secret = await create_key(database, property_id, "gateway")
     assert await valid_keys(database) == {digest(secret.reveal()): property_id}
-    (shown,) = await list_keys(database, property_id)
+    (shown,) = await page_keys(database, property_id, limit=9)
     assert (shown.id, shown.name, shown.revoked_at) == (key_id, "gateway", None)
     await revoke_key(database, property_id, key_id)
     assert await valid_keys(database) == {}
-    assert (await list_keys(database, property_id))[0].revoked_at is not None
+    assert (await page_keys(database, property_id, limit=9))[0].revoked_at is not None
     with pytest.raises(NotFound):
         await revoke_key(database, property_id, key_id)
 
@@ -287,7 +289,7 @@ async def test_only_the_digest_of_a_key_is_stored(database: Database) -> None:
 async def test_a_key_belongs_to_its_property(database: Database) -> None:
     one, other = await made_property(database, 1), await made_property(database, 2)
     key_id, _ = await create_key(database, one, "n")
-    assert list(await list_keys(database, other)) == []
+    assert list(await page_keys(database, other, limit=9)) == []
     with pytest.raises(NotFound):
         await revoke_key(database, other, key_id)
     with pytest.raises(NotFound):

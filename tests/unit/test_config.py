@@ -78,7 +78,7 @@ def test_every_setting_can_be_set_by_environment_and_by_override(path: str) -> N
     text: str
     expected: object
     text, expected = {
-        "str": ("0.0.0.0:81" if path == "http.listen" else KEY if "key" in path else "other", None),
+        "str": ("0.0.0.0:81" if path.endswith("listen") else KEY if "key" in path else "other", None),
         "int": ("7", 7),
         "bool": ("true", True),
         "float": ("7.5", 7.5),
@@ -93,6 +93,8 @@ def test_every_setting_can_be_set_by_environment_and_by_override(path: str) -> N
         environment = dict.fromkeys(environment, text := "json")
     if path in ("engines.postgres.dsn", "engines.nats.url"):
         environment |= {"MATRIXHUB_ENGINES__POSTGRES__DSN": text, "MATRIXHUB_ENGINES__NATS__URL": text}
+    if path == "http.tls_listen":
+        environment |= {"MATRIXHUB_HTTP__TLS_CERTIFICATE": "hub.pem", "MATRIXHUB_HTTP__TLS_KEY": "hub.key"}
     found = value_of(load_settings(None, environment), path)
     assert found == (text if expected is None else expected)
 

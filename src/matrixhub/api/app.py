@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 import uuid
@@ -17,7 +16,9 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
 from matrixhub import __version__
+from matrixhub.api import reference
 from matrixhub.api.access import Gate
+from matrixhub.api.access.standing import Headers, answer_headers
 from matrixhub.api.actions import ActionsApp, is_actions_path
 from matrixhub.api.auth import provide_property, require_manager
 from matrixhub.api.bodies import BODY_BYTES_MAX
@@ -96,15 +97,7 @@ def make_pages(
         """The counters of this process."""
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @get("/hub/v1/openapi/openapi.json", include_in_schema=False)
-    async def openapi() -> Response[bytes]:
-        from matrixhub.api.openapi import openapi_text  # it describes this very application
-
-        # It takes long enough to make, the first time, that readings would wait for it.
-        text = await asyncio.to_thread(openapi_text)
-        return Response(text.encode(), media_type="application/json")
-
-    handlers: list[ControllerRouterHandler] = [live, ready, prometheus, openapi]
+    handlers: list[ControllerRouterHandler] = [live, ready, prometheus, *reference.HANDLERS]
     if parts is not None or described:
         handlers.append(
             Router(
@@ -130,19 +123,21 @@ def make_pages(
 
 
 async def _identified(pages: Asgi, observe: Observe, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve one request; its answer says which it was, and is kept by nobody on the way."""
+    """Serve one request; its answer says which it was and how its sender stands, and is kept by nobody on the way."""
     began = time.perf_counter()
     given = dict(scope["headers"]).get(b"x-request-id", b"")
     request_id = given.decode() if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
     scope["request_id"] = request_id
     status = 0
+    noted: Headers = []
+    answer_headers.set(noted)
 
     async def send_identified(message: Any) -> None:
         nonlocal status
         if message["type"] == "http.response.start":
             status = message["status"]
             extra = [(b"x-request-id", request_id.encode()), (b"cache-control", b"no-store")]
-            message = {**message, "headers": [*message["headers"], *extra]}
+            message = {**message, "headers": [*message["headers"], *noted, *extra]}
         await send(message)
 
     try:

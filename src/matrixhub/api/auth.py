@@ -11,10 +11,10 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter, SkipValidation
 
-from matrixhub.model.errors import Forbidden, InvalidValue, Unauthorised
+from matrixhub.api.access import Credentials, Gate
+from matrixhub.model.access import OPERATOR, PROPERTY_ADMINS, Identity
+from matrixhub.model.errors import Forbidden, InvalidValue
 from matrixhub.model.ids import ApplicationId, PropertyId
-from matrixhub.store import Database
-from matrixhub.store.keys import KEY_PREFIX, find_key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,24 +59,14 @@ PropertyQuery = Annotated[
 ]
 
 
-async def authenticate(database: Database, authorization: str, *, publishes: bool = False) -> Caller:
-    """Who asks; with `publishes`, the key of an application does, too.
-
-    Raises: Unauthorised without a valid key, Forbidden with one that may not do this, StoreError.
-    """
-    scheme, _, token = authorization.partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token.startswith(KEY_PREFIX):
-        raise Unauthorised
-    key = await find_key(database, token)
-    if key is None:
-        raise Unauthorised
-    if key.application_id is not None:
+def caller_of(identity: Identity, *, publishes: bool) -> Caller:
+    """Who asks; with `publishes`, the key of an application does, too. Raises: Forbidden with a key that may not."""
+    if identity.application_id is not None:
         if not publishes:
-            raise Forbidden(f"the key publishes events of {key.application_id}, and does nothing else")
-    elif not key.manages:
+            raise Forbidden(f"the key publishes events of {identity.application_id}, and does nothing else")
+    elif identity.role_id not in (OPERATOR, PROPERTY_ADMINS):
         raise Forbidden("the key may send readings and nothing else; one that may: matrixhub key create --manage")
-    return Caller(property_id=key.property_id, application_id=key.application_id)
+    return Caller(property_id=identity.property_id, application_id=identity.application_id)
 
 
 async def require_manager(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -86,7 +76,11 @@ async def require_manager(connection: ASGIConnection[Any, Any, Any, Any], handle
     """
     hub = connection.app.state.hub
     publishes = bool(handler.opt.get("publishes"))
-    caller = await authenticate(hub.database, connection.headers.get("authorization", ""), publishes=publishes)
+    credentials = Credentials(
+        authorization=connection.headers.get("authorization", ""),
+        address=connection.client.host if connection.client is not None else "",
+    )
+    caller = caller_of(await Gate(hub).identify(credentials), publishes=publishes)
     connection.scope["caller"] = caller  # type: ignore[typeddict-unknown-key]
     known = {"property", *handler.parsed_fn_signature.parameters}
     unknown = [name for name in connection.query_params if name not in known]

@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from matrixhub.api.app import READINGS_PATH, REST_PATH, Health, make_pages
 from matrixhub.api.bodies import JSON_TYPES
 from matrixhub.api.problems import PROBLEM_TYPE, FieldProblem, Problem
-from matrixhub.api.rest import documents
+from matrixhub.api.rest import documents, key_documents
 from matrixhub.ingest.accept import Receipt
 from matrixhub.observe import Metrics, ignore
 
@@ -44,7 +44,7 @@ PROBLEMS: Mapping[int, str] = {
     413: "The body is too large.",
     415: "The body is not of a type that is taken.",
     422: "A value is not allowed; `errors` names the fields.",
-    429: "The quota is used up; `Retry-After` says for how long.",
+    429: "More than the limit of the key or the quota allows; `Retry-After` says for how long.",
     500: "A defect of the hub.",
     503: "The hub cannot reach its engines now; try again.",
 }
@@ -52,6 +52,13 @@ PROBLEMS: Mapping[int, str] = {
 _TAKE_A_BODY = (400, 413, 415)
 
 _REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+
+_STANDING = {
+    "RateLimit-Limit": "Requests that the key may make at once.",
+    "RateLimit-Remaining": "Of those, how many are left.",
+    "RateLimit-Reset": "Seconds until all are left again.",
+}
+"""How the key stands. Source: draft-ietf-httpapi-ratelimit-headers-06"""
 
 
 @cache
@@ -88,6 +95,7 @@ def openapi_document() -> Json:
                     "required": True,
                     "schema": {"type": "string"},
                 },
+                **{name: {"description": text, "schema": {"type": "string"}} for name, text in _STANDING.items()},
                 "ETag": {"description": "The version, for If-Match.", "schema": {"type": "string"}},
                 "Location": {"description": "Where the new thing is.", "schema": {"type": "string"}},
                 "Idempotency-Replayed": {
@@ -107,7 +115,12 @@ def openapi_document() -> Json:
                         "A key made by `matrixhub key create`, mhk_…; with `--manage` for all but readings, with "
                         "`--application` for publishing events only."
                     ),
-                }
+                },
+                "pair": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "An access key and its secret, made by `matrixhub key create --access`.",
+                },
             },
         },
     }
@@ -136,11 +149,11 @@ def _operation(path: str, found: Json, handlers: Mapping[str, HTTPRouteHandler])
         schema = {"$ref": f"#/components/schemas/{takes.__name__}"}
         types = handler.opt.get("types", JSON_TYPES)
         made["requestBody"] = {"required": True, "content": {kind: {"schema": schema} for kind in types}}
-    made["responses"] = _answers(found, handler)
+    made["responses"] = _answers(path, found, handler)
     if path.startswith(REST_PATH):
         for status in _problems(path, found, handler):
             made["responses"][str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
-        made["security"] = [{"key": []}]
+        made["security"] = [{"key": []}, {"pair": []}]
     made["responses"] = dict(sorted(made["responses"].items()))
     return made
 
@@ -162,7 +175,7 @@ def _parameter(found: Json) -> Json:
     }
 
 
-def _answers(found: Json, handler: HTTPRouteHandler) -> Json:
+def _answers(path: str, found: Json, handler: HTTPRouteHandler) -> Json:
     given = handler.opt.get("answers")
     if given is not None:
         content = {
@@ -179,6 +192,8 @@ def _answers(found: Json, handler: HTTPRouteHandler) -> Json:
         names = [name for name in handler.opt.get("headers", ()) if name != "Location" or status == 201]
         if any(parameter["name"] == "Idempotency-Key" for parameter in found.get("parameters", ())):
             names.append("Idempotency-Replayed")
+        if path.startswith(REST_PATH):
+            names += _STANDING
         headers |= {name: {"$ref": f"#/components/headers/{name}"} for name in names}
         answers[str(status)] = {"description": _SAID.get(status, "It is done."), "headers": headers}
         if body:
@@ -190,13 +205,13 @@ _SAID = {200: "It is as the document says.", 201: "It was made.", 204: "It is do
 
 REF = "#/components/schemas/{name}"
 
-DOCUMENT_MODULES = (documents,)
+DOCUMENT_MODULES = (documents, key_documents)
 """Where the documents of the REST face are."""
 
 
 def _problems(path: str, found: Json, handler: HTTPRouteHandler) -> list[int]:
     names = {parameter["name"] for parameter in found.get("parameters", ())}
-    statuses = [401, 403, 422, 500, 503]
+    statuses = [401, 403, 422, 429, 500, 503]
     if "takes" in handler.opt:
         statuses += [*_TAKE_A_BODY, 404]
     if "{" in path or "Parked" in found["operationId"]:
@@ -205,8 +220,6 @@ def _problems(path: str, found: Json, handler: HTTPRouteHandler) -> list[int]:
         statuses.append(412)
     if "replay" in path:
         statuses += [409, 410]
-    if found["operationId"] == "publishEvents":
-        statuses.append(429)
     if "Idempotency-Key" in names or "signing-keys" in path:
         statuses += [409, 412]
     if path.endswith("/body"):
@@ -218,6 +231,8 @@ def _problem_response(status: int) -> Json:
     headers: Json = dict(_REQUEST_ID)
     if status == 401:
         headers["WWW-Authenticate"] = {"required": True, "schema": {"type": "string"}}
+    if status == 429:
+        headers |= {name: {"$ref": f"#/components/headers/{name}"} for name in _STANDING}
     if status in (429, 503):
         headers["Retry-After"] = {"description": "Seconds.", "schema": {"type": "string"}}
     schema = {"$ref": "#/components/schemas/Problem"}

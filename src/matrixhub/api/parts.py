@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from matrixhub.model.application import Quota
 from matrixhub.model.policy import BatchLimits
+from matrixhub.modules.access import Access
 from matrixhub.modules.work import Platform
 from matrixhub.ports import Buses, Clock, Sender
 from matrixhub.store import Database
@@ -21,6 +22,7 @@ class Parts:
 
     database: Database
     versions: Versions
+    access: Access
     codec: Codec
     buses: Buses
     sender: Sender

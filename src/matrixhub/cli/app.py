@@ -22,7 +22,7 @@ from matrixhub.cli.local import config_file, fail
 from matrixhub.cli.parked import parked
 from matrixhub.cli.receive import receive
 from matrixhub.cli.replay import replay
-from matrixhub.cli.settings import config, migrate, openapi, operations
+from matrixhub.cli.settings import asyncapi, config, migrate, openapi, operations
 from matrixhub.cli.simulate import simulate
 from matrixhub.cli.sites import site
 from matrixhub.cli.subscriptions import subscription
@@ -78,6 +78,7 @@ for command in (
     devices,
     config,
     openapi,
+    asyncapi,
     operations,
     migrate,
     doctor,

@@ -85,10 +85,11 @@ def _run_until_signal(settings: Settings, work: Work, *, as_json: bool) -> None:
 
     def started(info: HubInfo) -> None:
         if as_json:
-            print_json({"url": info.url, "roles": list(info.roles)})
+            print_json({"url": info.url, "tls_url": info.tls_url, "roles": list(info.roles)})
         else:
+            where = f"{info.url} and {info.tls_url}" if info.tls_url else info.url
             Console(stderr=True, highlight=False).print(
-                Text.assemble(("Matrix Hub is ready at ", "green"), (info.url, "bold"), "  Ctrl-C stops it.")
+                Text.assemble(("Matrix Hub is ready at ", "green"), (where, "bold"), "  Ctrl-C stops it.")
             )
 
     async def until_signal() -> None:

@@ -54,30 +54,35 @@ def _toml(tree: dict[str, object], path: str = "") -> list[str]:
     return head + lines + sections
 
 
-def openapi(
-    file: Annotated[
-        Path | None, typer.Argument(dir_okay=False, help="Where to write it; else standard output.")
-    ] = None,
-) -> None:
+_FileArgument = Annotated[Path | None, typer.Argument(dir_okay=False, help="Where to write it; else standard output.")]
+
+
+def openapi(file: _FileArgument = None) -> None:
     """Write the OpenAPI document of the HTTP faces; a running hub serves it at /hub/v1/openapi/openapi.json."""
     from matrixhub.api.openapi import openapi_text  # no other command should wait for it
 
-    if file is None:
-        typer.echo(openapi_text(), nl=False)
-    else:
-        file.write_text(openapi_text(), encoding="utf-8")
+    _write(openapi_text(), file)
 
 
-def operations(
-    file: Annotated[Path | None, typer.Argument(help="Where to write it; without it, to standard output.")] = None,
-) -> None:
+def asyncapi(file: _FileArgument = None) -> None:
+    """Write the AsyncAPI document of the pushes; a running hub serves it at /hub/v1/openapi/asyncapi.json."""
+    from matrixhub.api.asyncapi import asyncapi_text
+
+    _write(asyncapi_text(), file)
+
+
+def operations(file: _FileArgument = None) -> None:
     """Write the page of the operations of Matrix Web Services: what each takes and answers."""
-    from matrixhub.api.actions.document import operations_text  # no other command should wait for it
+    from matrixhub.api.actions.document import operations_text
 
+    _write(operations_text(), file)
+
+
+def _write(text: str, file: Path | None) -> None:
     if file is None:
-        typer.echo(operations_text(), nl=False)
+        typer.echo(text, nl=False)
     else:
-        file.write_text(operations_text(), encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
 
 
 def migrate(data: DataOption = None, as_json: JsonOption = False) -> None:

@@ -302,6 +302,24 @@ class AccessDenied(Forbidden):
         super().__init__(message)
 
 
+class TooOften(RateExceeded):
+    """Whoever asks does so more often than it may."""
+
+    code = "MH-R026"
+
+
+class TooManyWrong(RateExceeded):
+    """There were too many wrong credentials; these are not looked at for now."""
+
+    code = "MH-R027"
+
+
+class SignatureUsed(Unauthorised):
+    """The same request was made before with the same signature."""
+
+    code = "MH-R028"
+
+
 class ItemRefused(MatrixHubError):
     """A reading cannot be taken."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
+from matrixhub.model.access import PROPERTY_ADMINS, SENDERS, Rate, RoleId, bearer_role
 from matrixhub.model.errors import Forbidden, InvalidValue, NotFound
 from matrixhub.model.ids import ApplicationId, KeyId, PropertyId, new_id
 from matrixhub.model.secret import Secret
@@ -22,19 +23,6 @@ _SQL = load_statements("keys.sql")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class IngestKey:
-    """A key as it may be shown."""
-
-    id: KeyId
-    property_id: PropertyId
-    name: str
-    manages: bool
-    application_id: ApplicationId | None
-    created_at: datetime
-    revoked_at: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class KeyRights:
     """What the holder of a key may do; `property_id` None is for every property.
 
@@ -43,8 +31,11 @@ class KeyRights:
 
     key_id: KeyId
     property_id: PropertyId | None
+    name: str
     manages: bool
+    role_id: RoleId
     application_id: ApplicationId | None = None
+    rate: Rate | None = None
 
 
 def digest(token: str) -> bytes:
@@ -59,9 +50,12 @@ async def create_key(
     *,
     manages: bool = False,
     application_id: ApplicationId | None = None,
+    role_id: RoleId | None = None,
+    rate: Rate | None = None,
 ) -> tuple[KeyId, Secret]:
     """A new key for the property, or for an application of it; the secret is given out here and never again.
 
+    Without a role it has the one that follows from what it is for, and without a rate that of the settings.
     Raises: NotFound if there is no such property or application, Forbidden if the application was revoked, InvalidValue
     for a key of an application that is to manage, StoreError.
     """
@@ -74,7 +68,18 @@ async def create_key(
             application = await lock_application(connection, property_id, application_id)
             if application.revoked_at is not None:
                 raise Forbidden(f"the application {application_id} was revoked")
-        await connection.execute(_SQL["create_key"], key_id, property_id, name, digest(token), manages, application_id)
+        await connection.execute(
+            _SQL["create_key"],
+            key_id,
+            property_id,
+            name,
+            digest(token),
+            manages,
+            application_id,
+            role_id,
+            rate.per_s if rate is not None else None,
+            rate.burst if rate is not None else None,
+        )
         await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)
     return key_id, Secret(token)
 
@@ -83,13 +88,6 @@ async def keep_local_key(database: Database, token: str) -> None:
     """Make the hub's own key valid: commands on the same machine send with it. Raises StoreError."""
     async with database.connection() as connection:
         await connection.execute(_SQL["keep_local_key"], digest(token))
-
-
-async def list_keys(database: Database, property_id: PropertyId) -> Sequence[IngestKey]:
-    """The keys of the property, oldest first. Raises StoreError."""
-    async with database.connection() as connection:
-        rows = await connection.fetch(_SQL["list_keys"], property_id)
-    return [IngestKey(**dict(row)) for row in rows]
 
 
 async def revoke_key(database: Database, property_id: PropertyId, key_id: KeyId) -> None:
@@ -107,10 +105,31 @@ async def find_key(database: Database, token: str) -> KeyRights | None:
     """What a key may do, or None if it is not valid. The hub's own key may do everything. Raises StoreError."""
     async with database.connection() as connection:
         row = await connection.fetchrow(_SQL["find_key"], digest(token))
-    return None if row is None else KeyRights(**dict(row))
+    if row is None:
+        return None
+    return KeyRights(
+        key_id=row["key_id"],
+        property_id=row["property_id"],
+        name=row["name"],
+        manages=row["manages"],
+        role_id=bearer_role(
+            row["role_id"],
+            property_id=row["property_id"],
+            application_id=row["application_id"],
+            manages=row["manages"],
+        ),
+        application_id=row["application_id"],
+        rate=read_rate(row),
+    )
 
 
 async def valid_keys(database: Database) -> Mapping[bytes, PropertyId | None]:
-    """Digest of every valid key and the property it may send for (None: all). Raises StoreError."""
+    """Digest of every valid key and the property it may send readings for (None: all). Raises StoreError."""
     async with database.connection() as connection:
-        return {row["digest"]: row["property_id"] for row in await connection.fetch(_SQL["valid_keys"])}
+        rows = await connection.fetch(_SQL["valid_keys"], [SENDERS, PROPERTY_ADMINS])
+    return {row["digest"]: row["property_id"] for row in rows}
+
+
+def read_rate(row: Any) -> Rate | None:
+    """The rate in a row of keys, None for that of the settings."""
+    return None if row["rate_per_s"] is None else Rate(per_s=row["rate_per_s"], burst=row["burst"])

@@ -1,24 +1,23 @@
 -- Keys that may send readings, manage, or publish the events of an application.
 
 -- name: create_key
-insert into ingest_keys (id, property_id, name, digest, manages, application_id) values ($1, $2, $3, $4, $5, $6);
+insert into ingest_keys (id, property_id, name, digest, manages, application_id, role_id, rate_per_s, burst)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: keep_local_key
 insert into ingest_keys (id, property_id, name, digest) values ('key_local', null, 'local', $1)
 on conflict (id) do update set digest = excluded.digest, revoked_at = null
 where ingest_keys.digest <> excluded.digest or ingest_keys.revoked_at is not null;
 
--- name: list_keys
-select id, property_id, name, manages, application_id, created_at, revoked_at from ingest_keys
-where property_id = $1 order by created_at, id;
-
 -- name: revoke_key
 update ingest_keys set revoked_at = now() where property_id = $1 and id = $2 and revoked_at is null returning id;
 
 -- name: find_key
-select id as key_id, property_id, manages or property_id is null as manages, application_id
+select id as key_id, property_id, name, manages or property_id is null as manages, application_id, role_id,
+       rate_per_s, burst
 from ingest_keys where digest = $1 and revoked_at is null;
 
--- Those that may send readings: all but the keys of applications.
+-- Those that may send readings: all but the keys of applications, and those that were given a role which does not.
 -- name: valid_keys
-select digest, property_id from ingest_keys where revoked_at is null and application_id is null;
+select digest, property_id from ingest_keys
+where revoked_at is null and application_id is null and (role_id is null or role_id = any($1));

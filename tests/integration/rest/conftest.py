@@ -22,6 +22,7 @@ from matrixhub.lifecycle import SystemClock
 from matrixhub.model.application import Quota
 from matrixhub.model.egress import Allowance
 from matrixhub.model.policy import BatchLimits, Policy
+from matrixhub.modules.access import make_access
 from matrixhub.observe import Fact, Metrics, ignore
 from matrixhub.store import open_database
 from matrixhub.store.keys import keep_local_key
@@ -57,9 +58,12 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
         ):
             await migrate(database, ignore)
             await keep_local_key(database, LOCAL_KEY)
+            versions = Versions(database)
             hub = Parts(
                 database=database,
-                versions=Versions(database),
+                versions=versions,
+                # Whoever tests with wrong keys does so many times, from one address.
+                access=make_access(database, versions, codec.sealer, wrong_max=100_000),
                 codec=codec,
                 buses=buses,
                 sender=sender,
@@ -71,7 +75,7 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
             )
             server, stop = HttpServer("127.0.0.1", 0, 1.0), asyncio.Event()
             serving = asyncio.create_task(server.run(make_app({}, Metrics(), None, hub, facts.append), stop))
-            yield Rig(f"{server.url}/hub/v1", database, codec, buses, session, facts)
+            yield Rig(f"{server.url}/hub/v1", database, codec, buses, session, facts, hub)
             stop.set()
             await serving
 

@@ -14,15 +14,17 @@ from uuid import UUID
 
 import aiohttp
 
+from matrixhub.api import Parts
 from matrixhub.bus import NatsBus
 from matrixhub.bus.subjects import sensor_subject
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.application import Quota
 from matrixhub.model.delivery import Attempt, time_ordered_id
 from matrixhub.model.destination import Destination
-from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId, SubscriptionId
+from matrixhub.model.ids import ApplicationId, BuildingId, KeyId, PropertyId, SubscriptionId
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Filter, Position, Source, Subscription
+from matrixhub.modules.access.keys import AccessKeyDraft, make_access_key
 from matrixhub.modules.events import publish_events, register_application
 from matrixhub.modules.work import Platform
 from matrixhub.observe import Fact
@@ -117,6 +119,7 @@ class Rig:
     buses: Mapping[Source, NatsBus]
     session: aiohttp.ClientSession
     facts: list[Fact]
+    parts: Parts
 
     @builtins.property
     def bus(self) -> NatsBus:
@@ -226,13 +229,14 @@ class Things:
     parked: UUID
     replay: str
     application: ApplicationId
+    key: KeyId
 
     @property
     def names(self) -> list[bytes]:
         """What must not be seen by another property."""
         ids = (
             *(self.property_id, self.subscription, self.signing_key, self.attempt, self.parked, self.replay),
-            self.application,
+            *(self.application, self.key),
         )
         return [str(one).encode() for one in ids]
 
@@ -248,6 +252,7 @@ async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: st
     key = await client.post(f"/subscriptions/{made.id}/signing-keys", {})
     assert key.status == 201, key.content
     application = await rig.application(property_id)
+    pair, _ = await make_access_key(rig.parts.platform, rig.codec.sealer, property_id, AccessKeyDraft())
     return Things(
         property_id=property_id,
         subscription=made.id,
@@ -256,4 +261,5 @@ async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: st
         parked=parked,
         replay=replay.id,
         application=application,
+        key=pair.id,
     )

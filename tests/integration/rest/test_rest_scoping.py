@@ -74,6 +74,12 @@ ROUTES: dict[str, Route] = {
     "createApplication": Route(lambda _: "/applications", lambda _: {"id": f"app-{next(SEEDS)}"}, shown=True),
     "showApplication": Route(lambda t: f"/applications/{t.application}"),
     "changeApplication": Route(lambda t: f"/applications/{t.application}", lambda _: {"name": "changed"}),
+    "listKeys": fixed("/keys"),
+    "createKey": fixed("/keys", {"name": "gateway"}),
+    "showKey": Route(lambda t: f"/keys/{t.key}"),
+    "changeKey": Route(lambda t: f"/keys/{t.key}", lambda _: {"name": "changed"}),
+    "rotateKey": Route(lambda t: f"/keys/{t.key}/rotate", lambda _: {}),
+    "revokeKey": Route(lambda t: f"/keys/{t.key}"),
     "revokeApplication": Route(lambda t: f"/applications/{t.application}"),
 }
 
@@ -123,6 +129,7 @@ async def rows(rig: Rig, things: Things) -> list[Any]:
         "select * from replays where subscription_id in (select id from subscriptions where property_id = $1)",
         "select property_id, key from idempotency_keys where property_id = $1",
         "select * from applications where property_id = $1",
+        "select * from access_keys where property_id = $1",
         "select line from events where property_id = $1 order by number",
     )
     async with rig.database.connection() as connection:

@@ -3,6 +3,7 @@
 Source: docs/contract/web-services.md §3
 """
 
-from matrixhub.api.access.gate import Credentials, Gate
+from matrixhub.api.access.credentials import Credentials
+from matrixhub.api.access.gate import Gate
 
 __all__ = ["Credentials", "Gate"]

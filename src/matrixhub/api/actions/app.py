@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -85,11 +86,13 @@ class ActionsApp:
         asked.require("op")
         if operation is not None:
             asked.require(*_query_of(operation))
-        identity = await self._gate.identify(asked.credentials)
+        credentials = asked.credentials(operation.service if operation is not None else "")
+        identity = await self._gate.identify(credentials)
         if operation is None:
             raise UnknownOperation(f"there is no operation {asked.operation[:200]!r}")
         property_id = await self._admit(asked, operation, identity)
         body = await read_body(receive, asked.headers)
+        await self._gate.accept_once(identity, credentials, asked.building.encode(), body)
         call = _call(self._parts, asked, operation, identity, property_id, body)
         if operation.keeps_s:
             return operation.status, await self._kept(operation, call, body)
@@ -116,8 +119,7 @@ class ActionsApp:
         now_s = time.monotonic()
         found = self._cache.find(key, versions, now_s=now_s, age_max_s=operation.keeps_s)
         if found is None:
-            found = await _answered(operation, call)
-            self._cache.keep(key, versions, found, now_s=now_s)
+            found = await self._cache.make(key, versions, partial(_answered, operation, call), now_s=now_s)
         return found
 
     def _failed(self, scope: Scope, operation: Operation | None, error: Exception) -> None:

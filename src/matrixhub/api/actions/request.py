@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from matrixhub.api.access import Credentials
+from matrixhub.api.access.credentials import is_indirect
 from matrixhub.model.errors import BodyTooLarge, MalformedBody, MissingParameters
 
 Scope = MutableMapping[str, Any]
@@ -48,17 +49,17 @@ class Asked:
     headers: Mapping[str, str]
     address: str
 
-    @property
-    def credentials(self) -> Credentials:
-        """What says who sends it."""
+    def credentials(self, service: str) -> Credentials:
+        """What says who sends it; the service is that of the operation where the path names none."""
         return Credentials(
             authorization=self.headers.get("authorization", ""),
-            service=self.service,
+            service=self.service or service,
             operation=self.operation,
             property_id=self.property_id,
             time=self.headers.get("x-sc-time", ""),
             application=self.headers.get("x-sc-auth", ""),
             address=self.address,
+            indirect=is_indirect(self.headers),
         )
 
     def require(self, *names: str) -> None:
