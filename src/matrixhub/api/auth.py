@@ -21,11 +21,13 @@ from matrixhub.model.ids import ApplicationId, PropertyId
 class Caller:
     """Who holds a key that may manage; `property_id` None is the hub's own key, which is for all properties.
 
-    `application_id` is that of a key which publishes the events of an application, and does nothing else.
+    `application_id` is that of a key which publishes the events of an application, and does nothing else; `actor` is
+    who records say did it.
     """
 
     property_id: PropertyId | None
     application_id: ApplicationId | None = None
+    actor: str = ""
 
     def property_for(self, asked: str | None) -> PropertyId:
         """The property the request is about. Raises: Forbidden if it is another one's, InvalidValue if none is named.
@@ -66,7 +68,7 @@ def caller_of(identity: Identity, *, publishes: bool) -> Caller:
             raise Forbidden(f"the key publishes events of {identity.application_id}, and does nothing else")
     elif identity.role_id not in (OPERATOR, PROPERTY_ADMINS):
         raise Forbidden("the key may send readings and nothing else; one that may: matrixhub key create --manage")
-    return Caller(property_id=identity.property_id, application_id=identity.application_id)
+    return Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
 
 
 async def require_manager(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -80,8 +82,8 @@ async def require_manager(connection: ASGIConnection[Any, Any, Any, Any], handle
         authorization=connection.headers.get("authorization", ""),
         address=connection.client.host if connection.client is not None else "",
     )
-    caller = caller_of(await Gate(hub).identify(credentials), publishes=publishes)
-    connection.scope["caller"] = caller  # type: ignore[typeddict-unknown-key]
+    found = caller_of(await Gate(hub).identify(credentials), publishes=publishes)
+    connection.scope["caller"] = found  # type: ignore[typeddict-unknown-key]
     known = {"property", *handler.parsed_fn_signature.parameters}
     unknown = [name for name in connection.query_params if name not in known]
     if unknown:
@@ -89,7 +91,12 @@ async def require_manager(connection: ASGIConnection[Any, Any, Any, Any], handle
         raise InvalidValue("there are parameters that are not known here", fields=wrong)
 
 
+def caller(request: Request[Any, Any, Any]) -> Caller:
+    """Who asks."""
+    found: Caller = request.scope["caller"]  # type: ignore[typeddict-item]
+    return found
+
+
 async def provide_property(request: Request[Any, Any, Any], property_: PropertyQuery = None) -> PropertyId:
     """The property the request is about. Raises: Forbidden, InvalidValue."""
-    caller: Caller = request.scope["caller"]  # type: ignore[typeddict-item]
-    return caller.property_for(property_)
+    return caller(request).property_for(property_)

@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from matrixhub.api.app import READINGS_PATH, REST_PATH, Health, make_pages
 from matrixhub.api.bodies import JSON_TYPES
 from matrixhub.api.problems import PROBLEM_TYPE, FieldProblem, Problem
-from matrixhub.api.rest import documents, key_documents
+from matrixhub.api.rest import documents, key_documents, work_documents
 from matrixhub.ingest.accept import Receipt
 from matrixhub.observe import Metrics, ignore
 
@@ -205,7 +205,7 @@ _SAID = {200: "It is as the document says.", 201: "It was made.", 204: "It is do
 
 REF = "#/components/schemas/{name}"
 
-DOCUMENT_MODULES = (documents, key_documents)
+DOCUMENT_MODULES = (documents, key_documents, work_documents)
 """Where the documents of the REST face are."""
 
 
@@ -224,6 +224,7 @@ def _problems(path: str, found: Json, handler: HTTPRouteHandler) -> list[int]:
         statuses += [409, 412]
     if path.endswith("/body"):
         statuses.append(410)
+    statuses += handler.opt.get("problems", ())
     return sorted(set(statuses))
 
 

@@ -11,7 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 from matrixhub.model.devices import Json
-from matrixhub.model.errors import LimitViolated, MissingParameters, NotFound, QueryTooLong, WrongParameters, WrongState
+from matrixhub.model.errors import (
+    LimitViolated,
+    MissingParameters,
+    NotFound,
+    QueryTooLong,
+    VersionMismatch,
+    WrongParameters,
+    WrongState,
+)
 from matrixhub.model.escalation import (
     ASSIGNEE,
     DEFAULT_POLICY,
@@ -140,6 +148,36 @@ async def update_policy_targets(
         lambda policy: replace(policy, targets={**policy.targets, **targets}),
         actor=actor,
     )
+
+
+async def update_policy(
+    platform: Platform,
+    property_id: PropertyId,
+    building_id: BuildingId,
+    document: Mapping[str, Any],
+    *,
+    actor: str,
+    version: int | None = None,
+) -> EscalationPolicy:
+    """Change all that is given, at once: name, description, incident types, target durations and levels.
+
+    Raises: NotFound, WrongParameters, VersionMismatch where the policy is no longer of that version.
+    """
+    steps, targets = parse_steps(document), parse_targets(document.get("TargetDurations") or {})
+
+    def change(policy: EscalationPolicy) -> EscalationPolicy:
+        if version is not None and policy.version != version:
+            raise VersionMismatch(f"the policy was changed meanwhile: its version is {policy.version}")
+        changed = with_details(
+            policy,
+            name=document.get("Name"),
+            description=document.get("Description"),
+            types=document.get("IncidentTypes") or [],
+            override=True,
+        )
+        return replace(changed, steps={**policy.steps, **steps}, targets={**policy.targets, **targets})
+
+    return await _update(platform, property_id, building_id, document, change, actor=actor)
 
 
 async def escalate_incident(

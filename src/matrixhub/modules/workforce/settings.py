@@ -64,6 +64,24 @@ async def update_workforce_settings(
         )
 
 
+async def change_workforce_settings(
+    platform: Platform, property_id: PropertyId, building_id: BuildingId, changes: Mapping[str, object], *, actor: str
+) -> WorkforceSettings:
+    """The settings of a building with some of both groups changed, all or none; None is the default.
+
+    Raises: NotFound, WrongParameters, StoreError.
+    """
+    given = {ALIASES.get(key, key): value for key, value in changes.items()}
+    if unknown := given.keys() - SETTINGS.keys():
+        raise WrongParameters(f"there is no setting {min(unknown)[:80]!r}")
+    checked = dict(
+        checked_setting(SETTINGS[key].group, key, SETTINGS[key].default if value is None else value)
+        for key, value in given.items()
+    )
+    async with platform.work(property_id, actor) as work:
+        return await store.update_settings(work.connection, property_id, building_id, **_by_group(checked))
+
+
 async def new_system_settings(
     platform: Platform, property_id: PropertyId, building_id: BuildingId, keys: Collection[str] = ()
 ) -> Mapping[str, SettingValue]:
@@ -83,12 +101,7 @@ async def add_new_system_settings(
     """
     async with platform.work(property_id, actor) as work:
         added = _not_set(await store.lock_settings(work.connection, property_id, building_id), keys)
-        of_group = {
-            group: {key: value for key, value in added.items() if SETTINGS[key].group == group} for group in GROUP_NAMES
-        }
-        await store.update_settings(
-            work.connection, property_id, building_id, incident=of_group["incident"], schedule=of_group["schedule"]
-        )
+        await store.update_settings(work.connection, property_id, building_id, **_by_group(added))
     return added
 
 
@@ -151,6 +164,12 @@ def setting_record(kind: SettingKind, value: SettingValue) -> dict[str, Json]:
     if kind.unit:
         record["Unit"] = kind.unit
     return record
+
+
+def _by_group(values: Mapping[str, SettingValue]) -> dict[SettingGroup, dict[str, SettingValue]]:
+    return {
+        group: {key: value for key, value in values.items() if SETTINGS[key].group == group} for group in GROUP_NAMES
+    }
 
 
 def _not_set(settings: WorkforceSettings, keys: Collection[str]) -> dict[str, SettingValue]:

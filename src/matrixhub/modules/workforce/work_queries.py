@@ -73,15 +73,21 @@ async def _all_of(platform: Platform, property_id: PropertyId, wanted: Wanted) -
 
 
 async def page_work(
-    platform: Platform, property_id: PropertyId, wanted: Wanted, *, key: str = "", size: int = PAGE
+    platform: Platform,
+    property_id: PropertyId,
+    wanted: Wanted,
+    *,
+    key: str = "",
+    after: tuple[datetime, TaskId] | None = None,
+    size: int = PAGE,
 ) -> Page:
-    """A page of what is wanted, by start, behind the place that `key` tells.
+    """A page of what is wanted, by start, behind the place that `key` tells, or else `after`.
 
     Raises: WrongParameters for a key that no page gave, or a page of nothing; QueryTooLong for one of more than 1000;
     NotFound where what is named is not there.
     """
     check_page(size, FOUND_MAX)
-    after = read_key(key) if key else None
+    after = read_key(key) if key else after
     async with platform.database.connection() as connection:
         await store.require_known(connection, property_id, wanted)
         found = await store.list_work_orders(connection, property_id, wanted, after=after, limit=size + 1)

@@ -69,6 +69,11 @@ class Desk:
         return self.matrix.site.buildings[1].id
 
     @property
+    def names(self) -> list[bytes]:
+        """What must not be seen by another property."""
+        return [one.encode() for one in (self.property_id, self.building_id, *self.ids.values())]
+
+    @property
     def ids(self) -> dict[str, str]:
         """What the names in examples stand for."""
         return {
@@ -102,11 +107,11 @@ class Desk:
         """Call an operation that works; its data."""
         return (await self.call(name, body, **query))["data"]
 
-    async def refused(self, name: str, body: object = None, **query: str) -> str:
+    async def refused(self, name: str, body: object = None, **query: Any) -> str:
         """Call an operation that is refused with 400; the code."""
         return (await self.refusal(name, body, **query))[0]
 
-    async def refusal(self, name: str, body: object = None, **query: str) -> tuple[str, str]:
+    async def refusal(self, name: str, body: object = None, **query: Any) -> tuple[str, str]:
         """Call an operation that is refused with 400; the code, and what it says."""
         reply = await self.matrix.send(f"scteams.{name}", body, **query)
         assert reply.status == 400, reply.content

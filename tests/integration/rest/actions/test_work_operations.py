@@ -409,15 +409,15 @@ async def test_open_incidents_are_listed_by_building_property_and_zone_and_in_pa
         assert [one["TaskId"] for one in await desk.data(name, {**start, **more})] == wanted, name
     assert await desk.data("getUnassignedIncidentsForZone", {**start, "zoneId": desk.matrix.site.zones[1].id}) == []
     await desk.report(starts_at=at(1710115199))
-    for name, more in (
+    for name, paged in (
         ("getPaginatedListOfUnAssignedIncidents", {}),
         ("getUnassignedIncidentsForProperty", {"GetPaginated": "true"}),
     ):
-        first = await desk.call(name, {**start, **more})
+        first = await desk.call(name, {**start, **paged})
         assert (len(first["data"]), bool(first["LastEvaluatedKey"])) == (100, True)
-        second = await desk.call(name, {**start, **more, "LastEvaluatedKey": first["LastEvaluatedKey"]})
+        second = await desk.call(name, {**start, **paged, "LastEvaluatedKey": first["LastEvaluatedKey"]})
         assert (len(second["data"]), second["LastEvaluatedKey"]) == (1, "")
-        assert await desk.refused(name, {**start, **more, "LastEvaluatedKey": "x"}) == "WRONG_PARAMETERS"
+        assert await desk.refused(name, {**start, **paged, "LastEvaluatedKey": "x"}) == "WRONG_PARAMETERS"
 
 
 @pytest.mark.parametrize(
