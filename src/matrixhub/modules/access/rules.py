@@ -32,16 +32,20 @@ _Asked = tuple[str, ...]
 
 
 def effective(identity: Identity, access: PropertyAccess) -> Identity:
-    """Who asks, with the role of the group that names it; a key of an application has no other than its own.
+    """Who asks, with its seat, and with the role of the group that names it; else with the role it came with.
 
-    A federated user is named by `<QUID>:<subject>` or by the subject alone, and then by the seat.
+    Of a federated user, what tells users apart may be the e-mail address of a seat. A group may name it as
+    `<QUID>:<user>` or by the user alone, and comes before one that names the seat. A key of an application has no other
+    role than its own.
     """
-    if identity.application_id is not None or not access.member_roles:
-        return identity
-    for member in _named(identity):
-        role_id = access.member_roles.get(member)
-        if role_id is not None:
-            return replace(identity, role_id=role_id)
+    if identity.scheme == "federated" and identity.seat_id is None:
+        seat_id = access.seats.get(identity.name.lower())
+        identity = identity if seat_id is None else replace(identity, seat_id=seat_id)
+    if identity.application_id is None:
+        for member in _named(identity):
+            role_id = access.member_roles.get(member)
+            if role_id is not None:
+                return replace(identity, role_id=role_id)
     return identity
 
 
