@@ -204,7 +204,9 @@ async def test_what_is_published_as_201_is_201(name: str) -> None:
 
 
 async def test_every_operation_of_the_contract_is_there() -> None:
-    listed = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| `\w+(?:\.\w+)?` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    listed = re.findall(
+        r"^\| (`\w+`(?:, `\w+`)*) \| `\w+(?:\.\w+)?` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
     names = {f"scgrids.{name}" for cell in listed for name in re.findall(r"\w+", cell)}
     assert names == {name for row in grids.OPERATIONS for name in (row.name, *row.also)}
 
