@@ -27,6 +27,7 @@ NOT_SETTINGS = frozenset({"MATRIXHUB_CONFIG", "MATRIXHUB_KEY", "MATRIXHUB_URL"})
 
 HIDDEN = "…"
 _SECRET_PATHS = frozenset({"secrets.master_key"})
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9_.\-\[\]:]+(?:/[A-Za-z0-9_.~/-]*)?")
 _CREDENTIALS = re.compile(r"(?<=://)[^/,\s]*(?=@)|(?<=[?&]password=)[^&,\s]*")
 
 
@@ -78,6 +79,7 @@ class Http(Frozen, frozen=True):
     """The HTTP faces."""
 
     listen: str
+    public_url: str
     tls_listen: str
     tls_certificate: str
     tls_key: str
@@ -339,6 +341,8 @@ def _check(settings: Settings) -> None:
         if not host or not port.isdigit() or int(port) > 65_535:
             raise ConfigurationError(f"{path} is host:port, not {listen!r}")
     tls_listen_address(settings)
+    if http.public_url and not _PUBLIC_URL.fullmatch(http.public_url):
+        raise ConfigurationError(f"http.public_url is like https://matrix.example.org, not {http.public_url!r}")
     positive = {
         "http.connections_max": http.connections_max,
         "http.head_wait_s": http.head_wait_s,

@@ -192,6 +192,24 @@ class ActionServed(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProviderKeysRead(Fact):
+    """The keys of an identity provider were read."""
+
+    application: str
+    keys: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProviderKeysFailed(Fact):
+    """The keys of an identity provider could not be read; `stale` is 1 where those of before are used on."""
+
+    level: ClassVar[Level] = "warning"
+    application: str
+    error: str
+    stale: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RequestFailed(Fact):
     """A request could not be answered for a fault of ours; `at` is where in the code."""
 
@@ -616,6 +634,7 @@ class Metrics:
         self.wrong = counter("credentials_wrong", "Requests with wrong credentials, by scheme.", "scheme")
         self.slowed = counter("credentials_slowed", "Times that no credentials were looked at any more, for a while.")
         self.limited = counter("requests_limited", "Requests that were more than their key may make.")
+        self.provider_keys = counter("provider_keys_reads", "Reads of keys of identity providers, by result.", "result")
         self.messages = counter("stream_messages_stored", "Messages stored in the stream.")
         self.store_time = histogram("stream_write", "From write to acknowledgement by the stream.")
         self.delivered = counter("readings_delivered", "Readings and events taken by destinations.")
@@ -682,6 +701,10 @@ class Metrics:
                 self.slowed.inc()
             case RateLimited():
                 self.limited.inc()
+            case ProviderKeysRead():
+                self.provider_keys.labels("read").inc()
+            case ProviderKeysFailed():
+                self.provider_keys.labels("failed").inc()
             case ReadingRefused():
                 self.refused.labels(fact.code).inc()
             case MessagesStored():

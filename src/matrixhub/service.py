@@ -26,6 +26,7 @@ from matrixhub.config import (
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
+from matrixhub.deliveries.key_sets import open_key_sets
 from matrixhub.deliveries.notices import Notices
 from matrixhub.deliveries.recent import HeardBus, Recent
 from matrixhub.deliveries.retention import Retention, RetentionSettings
@@ -42,6 +43,7 @@ from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Source
 from matrixhub.modules.access import make_access
+from matrixhub.modules.access.senders import sending_keys
 from matrixhub.modules.scheduler import Fire, Scheduler
 from matrixhub.modules.work import Platform
 from matrixhub.modules.workforce import attendance, overdue, planning
@@ -52,7 +54,7 @@ from matrixhub.store.books import PostgresBooks
 from matrixhub.store.devices import save_sightings
 from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, PostgresDuty
 from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
-from matrixhub.store.keys import digest, keep_local_key, valid_keys
+from matrixhub.store.keys import digest, keep_local_key
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.notices import NoticeStore
 from matrixhub.store.partitions import PostgresPartitions
@@ -299,11 +301,13 @@ async def _run_roles(
                 codec=codec,
                 buses=buses,
                 sender=sender,
+                key_sets=await resources.enter_async_context(open_key_sets(allowed_to_all(settings), observe)),
                 clock=SystemClock(),
                 limits=batch_limits(settings),
                 allowed_to_all=tuple(settings.deliveries.egress_allow),
                 quota=quota_defaults(settings),
                 unhealthy_after_s=settings.devices.unhealthy_after_s,
+                public_url=settings.http.public_url,
                 media_bytes_max=settings.media.property_bytes_max,
             )
         app = make_app(checks, metrics, ingest, parts, observe)
@@ -365,7 +369,10 @@ async def _add_ingest(
     limits = settings.ingest
     origin = new_id("ing")
     registry = Registry(
-        load_slots=partial(all_slots, database), load_keys=partial(valid_keys, database), digest=digest, observe=observe
+        load_slots=partial(all_slots, database),
+        load_keys=partial(sending_keys, Platform(database=database, clock=SystemClock())),
+        digest=digest,
+        observe=observe,
     )
     await registry.reload()
     window = Window(window_s=limits.dedup_window_s, keys_max=limits.dedup_readings_max)

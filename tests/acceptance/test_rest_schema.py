@@ -52,8 +52,9 @@ def things(hub: Hub) -> Iterator[Mapping[str, str]]:
     hub.ask("key", "create", "--property", PROPERTY)
     key = hub.ask("key", "create", "--property", PROPERTY, "--manage")["key"]
     made = hub.ask("subscription", "create", "--property", PROPERTY, "--url", "https://example.invalid/")
+    pair = hub.ask("key", "create", "--property", PROPERTY, "--access")
     places = {"its_id": PROPERTY, "building_id": f"{PROPERTY}-b0", "zone_id": f"{PROPERTY}-z0", "slot_id": "rest-0"}
-    yield {"key": key, "subscription_id": made["id"], **places}
+    yield {"key": key, "subscription_id": made["id"], "key_id": pair["id"], **places}
     while left := json.loads(ask(hub, key, "GET", "/subscriptions"))["items"]:
         for one in left:
             ask(hub, key, "DELETE", f"/subscriptions/{one['id']}")

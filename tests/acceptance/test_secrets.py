@@ -435,6 +435,19 @@ def rest(tried: Trial, base: str) -> dict[str, str]:
     shown = say("POST", f"subscriptions/{made}/signing-keys", {"kind": "v1"}, **{"Idempotency-Key": "a new key"})
     found.popitem()
     tried.scanner.plant("signing key that was shown once", json.loads(body_of(shown))["secret"])
+    pair = json.loads(body_of(say("POST", "keys", {"name": "a pair"}, **{"Idempotency-Key": "a new pair"})))
+    found.popitem()
+    tried.scanner.plant("secret of a pair that was shown once", pair["secret"])
+    shown = say("POST", f"keys/{pair['id']}/rotate", {}, **{"Idempotency-Key": "rotated"})
+    found.popitem()
+    tried.scanner.plant("secret of a pair that was rotated", json.loads(body_of(shown))["secret"])
+    brought = {"access_key": "brought/along", "secret": PLANTED.client_secret}
+    say("POST", "keys", {**brought, "access_key": "a;b"})
+    say("POST", "keys", {**brought, "kind": "bearer"})
+    say("POST", "keys", {**brought, "secret": [PLANTED.client_secret]})
+    say("POST", "keys", brought)
+    found.popitem()
+    say("POST", "keys", brought)
     say("PATCH", f"subscriptions/{made}", {"name": "changed"})
     all_wrong: tuple[object, ...] = (
         json.dumps(wanted)[:-1],
@@ -454,7 +467,7 @@ def rest(tried: Trial, base: str) -> dict[str, str]:
     answers = [(wrong, body_of(say("POST", "subscriptions", wrong))) for wrong in all_wrong]
     assert [wrong for wrong, answered in answers if not 400 <= json.loads(answered).get("status", 0) < 500] == []
     say("POST", f"subscriptions/{made}/signing-keys", {"kind": "v1", "secret": f"whsec_{PLANTED.client_secret}"})
-    for path in ("subscriptions", "attempts", "parked", "replays", "balance", "parked/export"):
+    for path in ("subscriptions", "attempts", "parked", "replays", "balance", "parked/export", "keys"):
         say("GET", path)
     return found
 

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from tests.engines import SharedEngines
 
+from matrixhub.model.access import PUBLISHERS
 from matrixhub.model.application import Quota
 from matrixhub.model.errors import (
     Forbidden,
@@ -23,15 +24,18 @@ from matrixhub.model.errors import (
     WrongParameters,
 )
 from matrixhub.model.event import Event, check_envelope, platform_event
+from matrixhub.model.iam import Decision
 from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId
+from matrixhub.modules.access.senders import sending_keys
 from matrixhub.modules.events import change_application, publish_events, register_application, revoke
 from matrixhub.modules.work import Platform
 from matrixhub.ports import RelayProgress
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
+from matrixhub.store.access_keys import page_keys
 from matrixhub.store.applications import list_applications, show_application
 from matrixhub.store.events import PostgresOutbox, latest_events, list_events, record_events
-from matrixhub.store.keys import create_key, digest, find_key, list_keys, valid_keys
+from matrixhub.store.keys import create_key, digest, find_key
 from matrixhub.store.partitions import EVENTS, PostgresPartitions, partition_name, partition_start
 from matrixhub.store.sites import apply_site
 from matrixhub.testing.fakes import FakeClock
@@ -299,7 +303,7 @@ async def test_a_revoked_application_publishes_nothing_and_its_keys_are_dead(pla
     _, token = await create_key(platform.database, property_id, "k", application_id=LIFT)
     rights = await find_key(platform.database, token.reveal())
     assert rights is not None
-    assert (rights.application_id, rights.manages) == (LIFT, False)
+    assert (rights.application_id, rights.role_id) == (LIFT, PUBLISHERS)
     revoked = await revoke(platform, property_id, LIFT)
     assert revoked.revoked_at is not None
     assert await revoke(platform, property_id, LIFT) == revoked
@@ -313,8 +317,12 @@ async def test_a_revoked_application_publishes_nothing_and_its_keys_are_dead(pla
 async def test_a_key_of_an_application_does_not_send_readings_and_does_not_manage(platform: Platform) -> None:
     property_id, _ = await registered(platform)
     key_id, token = await create_key(platform.database, property_id, "k", application_id=LIFT)
-    assert digest(token.reveal()) not in await valid_keys(platform.database)
-    assert [(k.id, k.application_id) for k in await list_keys(platform.database, property_id)] == [(key_id, LIFT)]
+    standing = (await sending_keys(platform))[digest(token.reveal())]
+    assert isinstance(standing, Decision)
+    assert standing.code == "IMPLICIT_DENY"
+    assert [(k.id, k.application_id) for k in await page_keys(platform.database, property_id, limit=9)] == [
+        (key_id, LIFT)
+    ]
     with pytest.raises(InvalidValue):
         await create_key(platform.database, property_id, "k", manages=True, application_id=LIFT)
     with pytest.raises(NotFound):

@@ -20,13 +20,15 @@ from matrixhub.model.policy import BatchLimits
 from matrixhub.model.secret import Secret
 from matrixhub.model.site import Building, Site, SiteChange
 from matrixhub.model.subscription import Filter, Lease, Position, Subscription
+from matrixhub.modules.access.senders import sending_keys
+from matrixhub.modules.work import Platform
 from matrixhub.observe import Fact, PositionsSaved, ignore
 from matrixhub.ports import Advance
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
 from matrixhub.store.access_keys import page_keys
 from matrixhub.store.egress import allow_egress, list_egress, revoke_egress
-from matrixhub.store.keys import create_key, digest, keep_local_key, revoke_key, valid_keys
+from matrixhub.store.keys import create_key, digest, keep_local_key, revoke_key
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.pool import listen
 from matrixhub.store.sealing import Sealer
@@ -41,6 +43,7 @@ from matrixhub.store.subscriptions import (
     show_subscription,
     subscribed_properties,
 )
+from matrixhub.testing.fakes import FakeClock
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -249,11 +252,11 @@ async def test_those_who_listen_hear_of_changes(database: Database) -> None:
 async def test_a_key_is_valid_from_its_making_to_its_revocation(database: Database) -> None:
     property_id = await made_property(database)
     key_id, secret = await create_key(database, property_id, "gateway")
-    assert await valid_keys(database) == {digest(secret.reveal()): property_id}
+    assert await sending_keys(Platform(database=database, clock=FakeClock())) == {digest(secret.reveal()): property_id}
     (shown,) = await page_keys(database, property_id, limit=9)
     assert (shown.id, shown.name, shown.revoked_at) == (key_id, "gateway", None)
     await revoke_key(database, property_id, key_id)
-    assert await valid_keys(database) == {}
+    assert await sending_keys(Platform(database=database, clock=FakeClock())) == {}
     assert (await page_keys(database, property_id, limit=9))[0].revoked_at is not None
     with pytest.raises(NotFound):
         await revoke_key(database, property_id, key_id)
@@ -282,7 +285,7 @@ async def test_a_key_belongs_to_its_property(database: Database) -> None:
 async def test_the_local_key_is_kept_once_and_may_change(database: Database) -> None:
     for token in ("a", "a", "b"):
         await keep_local_key(database, token)
-    assert await valid_keys(database) == {digest("b"): None}
+    assert await sending_keys(Platform(database=database, clock=FakeClock())) == {digest("b"): None}
 
 
 # --- subscriptions ---

@@ -19,7 +19,15 @@ from litestar.handlers import HTTPRouteHandler
 from matrixhub.api.app import READINGS_PATH, REST_PATH, Health, make_pages
 from matrixhub.api.bodies import JSON_TYPES
 from matrixhub.api.problems import PROBLEM_TYPE, FieldProblem, Problem
-from matrixhub.api.rest import device_documents, documents, key_documents, place_documents
+from matrixhub.api.rest import (
+    access_documents,
+    device_documents,
+    documents,
+    identity_documents,
+    key_documents,
+    metric_documents,
+    place_documents,
+)
 from matrixhub.ingest.accept import Receipt
 from matrixhub.observe import Metrics, ignore
 
@@ -210,7 +218,15 @@ _SAID = {200: "It is as the document says.", 201: "It was made.", 204: "It is do
 
 REF = "#/components/schemas/{name}"
 
-DOCUMENT_MODULES = (documents, key_documents, place_documents, device_documents)
+DOCUMENT_MODULES = (
+    documents,
+    key_documents,
+    access_documents,
+    identity_documents,
+    metric_documents,
+    place_documents,
+    device_documents,
+)
 """Where the documents of the REST face are."""
 
 
@@ -228,8 +244,11 @@ def _problems(path: str, found: Json, handler: HTTPRouteHandler) -> list[int]:
         statuses += [409, 410]
     if "Idempotency-Key" in names or "signing-keys" in path:
         statuses += [409, 412]
+    if found["tags"] == ["access"] and found["operationId"] not in ("listRoles", "listUserGroups"):
+        statuses.append(409)
     if path.endswith("/body"):
         statuses.append(410)
+    statuses += handler.opt.get("problems", ())
     return sorted(set(statuses))
 
 
@@ -272,7 +291,7 @@ def _readings_operation() -> Json:
     }
     receipt = {"application/json": {"schema": {"$ref": "#/components/schemas/Receipt"}}}
     problem = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    statuses = (400, 401, 405, 413, 415, 503)
+    statuses = (400, 401, 403, 405, 413, 415, 503)
     return {
         "tags": ["readings"],
         "summary": "Send readings",

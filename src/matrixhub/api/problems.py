@@ -19,6 +19,7 @@ from litestar.types import ExceptionHandlersMap
 from msgspec import Meta
 
 from matrixhub.model.errors import (
+    AccessDenied,
     BodyTooLarge,
     InvalidValue,
     MalformedBody,
@@ -54,6 +55,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: Annotated[str, Meta(description="What happened here, for people.")]
     request_id: Annotated[str, Meta(description="The X-Request-Id of the answer.")] = ""
     errors: Annotated[tuple[FieldProblem, ...], Meta(description="The fields that are wrong.")] = ()
+    reason: Annotated[str, Meta(description="Of a denial, its code in Matrix Web Services, as `IMPLICIT_DENY`.")] = ""
 
 
 def problem_of(error: MatrixHubError, request_id: str) -> Problem:
@@ -67,6 +69,7 @@ def problem_of(error: MatrixHubError, request_id: str) -> Problem:
         detail=error.message if error.status < 500 else title,
         request_id=request_id,
         errors=tuple(FieldProblem(path=path, message=message) for path, message in wrong_fields(error)),
+        reason=error.reason if isinstance(error, AccessDenied) else "",
     )
 
 

@@ -326,6 +326,38 @@ class SignatureUsed(Unauthorised):
     code = "MH-R028"
 
 
+class FederatedTokenRefused(Unauthorised):
+    """The token of the identity provider is not good here."""
+
+    code = "MH-R032"
+
+
+class IdentityProviderAway(RequestError):
+    """The keys of the identity provider cannot be had now, so that nothing it signed can be verified."""
+
+    code = "MH-R033"
+    status = 503
+    retry_helps = True
+
+
+class SystemRole(Conflict):
+    """The role is one of those that every property has, which cannot be changed."""
+
+    code = "MH-R029"
+
+
+class RoleInUse(Conflict):
+    """The role is still given to somebody."""
+
+    code = "MH-R030"
+
+
+class MemberTaken(Conflict):
+    """A member is in another group of users already; everybody has one role."""
+
+    code = "MH-R031"
+
+
 class ItemRefused(MatrixHubError):
     """A reading cannot be taken."""
 

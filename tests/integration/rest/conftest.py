@@ -17,6 +17,7 @@ from matrixhub.api import HttpServer, Parts, make_app
 from matrixhub.bus import StreamSettings, open_buses
 from matrixhub.config import load_settings
 from matrixhub.deliveries.destinations.https import open_https_sender
+from matrixhub.deliveries.key_sets import open_key_sets
 from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.application import Quota
@@ -55,6 +56,7 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
             open_database(engines.endpoints.postgres_dsn, connections_max=8) as database,
             open_buses(engines.endpoints.nats_url, StreamSettings(), ignore) as buses,
             open_https_sender(Allowance.of(EGRESS_ALLOW), MemoryTokens(), SystemClock()) as sender,
+            open_key_sets(Allowance.of(EGRESS_ALLOW), facts.append) as key_sets,
             aiohttp.ClientSession() as session,
         ):
             await migrate(database, ignore)
@@ -68,6 +70,7 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
                 codec=codec,
                 buses=buses,
                 sender=sender,
+                key_sets=key_sets,
                 clock=SystemClock(),
                 limits=BatchLimits(),
                 allowed_to_all=EGRESS_ALLOW,

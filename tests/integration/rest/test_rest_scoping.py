@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 import pytest_asyncio
@@ -19,11 +20,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A good request: path and body. `shown` where anyone gets an answer, with what is his own in it."""
+    """A good request: path and body. `shown` where anyone gets an answer, with what is his own in it; `refused` is
+    what others are told elsewhere.
+    """
 
     path: Callable[[Things], str]
     body: Callable[[Things], object] = lambda _: None
     shown: bool = False
+    refused: str = "MH-R008"
 
 
 def fixed(path: str, body: object = None) -> Route:
@@ -36,6 +40,11 @@ def of_subscription(rest: str = "", body: object = None) -> Route:
 
 def named(path: str, **body: object) -> Route:
     return Route(lambda _: path, lambda t: {"subscription": t.subscription, **body})
+
+
+def a_role(name: str) -> dict[str, object]:
+    statement = {"effect": "allow", "operations": ["scgrids.*"]}
+    return {"name": name, "policy_sets": [{"name": "reading", "statements": [statement]}]}
 
 
 ROUTES: dict[str, Route] = {
@@ -81,7 +90,38 @@ ROUTES: dict[str, Route] = {
     "changeKey": Route(lambda t: f"/keys/{t.key}", lambda _: {"name": "changed"}),
     "rotateKey": Route(lambda t: f"/keys/{t.key}/rotate", lambda _: {}),
     "revokeKey": Route(lambda t: f"/keys/{t.key}"),
+    "listRoles": fixed("/roles"),
+    "createRole": Route(lambda _: "/roles", lambda _: a_role(f"R-{next(SEEDS)}"), shown=True),
+    "showRole": Route(lambda t: f"/roles/{quote(t.role)}"),
+    "changeRole": Route(lambda t: f"/roles/{quote(t.role)}", lambda _: {"description": "changed"}),
+    "removeRole": Route(lambda t: f"/roles/{quote(t.role)}"),
+    "listRoleChanges": Route(lambda t: f"/roles/{quote(t.role)}/changes", shown=True),
+    "listUserGroups": fixed("/user-groups"),
+    "createUserGroup": Route(
+        lambda _: "/user-groups", lambda _: {"name": f"g{next(SEEDS)}", "role": "GridsViewer"}, shown=True
+    ),
+    "showUserGroup": Route(lambda t: f"/user-groups/{t.group}"),
+    "changeUserGroup": Route(lambda t: f"/user-groups/{t.group}", lambda _: {"role": "PropertyViewer"}),
+    "removeUserGroup": Route(lambda t: f"/user-groups/{t.group}"),
+    "explainAccess": Route(lambda _: "/explanations", lambda t: {"operation": "scgrids.readZone", "key": t.key}),
     "revokeApplication": Route(lambda t: f"/applications/{t.application}"),
+    "showMetrics": fixed("/metrics/PROPERTY_METRICS"),
+    "listMetricDays": fixed("/metrics/VCS_WO_DAILY_COUNT_BY_TYPE/days?first=20240301&last=20240310"),
+    "listSolutions": fixed("/solutions"),
+    "showSolution": fixed("/solutions/bin"),
+    "addSolution": fixed("/solutions/bin/add"),
+    "approveSolution": Route(lambda _: "/solutions/bin/approve", refused="MH-R022"),
+    "denySolution": Route(lambda _: "/solutions/bin/deny", refused="MH-R022"),
+    "listIdentityApplications": fixed("/identity-applications"),
+    "createIdentityApplication": fixed(
+        "/identity-applications",
+        {"provider": "auth0", "issuer": "https://id.example.org/", "audience": "c", "role": "SMARTCLEAN#IAMViewOnly"},
+    ),
+    "showIdentityApplication": Route(lambda t: f"/identity-applications/{t.identity_application}"),
+    "changeIdentityApplication": Route(
+        lambda t: f"/identity-applications/{t.identity_application}", lambda _: {"enabled": False}
+    ),
+    "removeIdentityApplication": Route(lambda t: f"/identity-applications/{t.identity_application}"),
 }
 
 OPERATIONS = {
@@ -134,6 +174,11 @@ def shown(operation: str) -> bool:
     return PLACE_ROUTES[operation].shown if operation in PLACE_ROUTES else ROUTES[operation].shown
 
 
+def refused(operation: str) -> str:
+    """What somebody else is told where he gets no answer."""
+    return ROUTES[operation].refused if operation in ROUTES else "MH-R008"
+
+
 async def rows(rig: Rig, things: Things | Places) -> list[Any]:
     """All that is kept of the things."""
     statements = (
@@ -144,7 +189,12 @@ async def rows(rig: Rig, things: Things | Places) -> list[Any]:
         "select property_id, key from idempotency_keys where property_id = $1",
         "select * from applications where property_id = $1",
         "select * from access_keys where property_id = $1",
+        "select * from identity_applications where property_id = $1 order by id",
+        "select * from property_solutions where property_id = $1",
         "select line from events where property_id = $1 order by number",
+        "select * from iam_roles where property_id = $1",
+        "select * from iam_groups where property_id = $1",
+        "select * from iam_changes where property_id = $1",
         "select * from properties where id = $1",
         "select * from building_overviews where property_id = $1 order by id",
         "select * from level_overviews where property_id = $1 order by id",
@@ -170,8 +220,8 @@ async def test_a_route_serves_the_owner_and_nobody_else(rig: Rig, receiver: Http
     foreign = await rig.client()
     before = await rows(rig, things)
     told = await ask.by(foreign)
-    assert told.status < 300 if shown(operation) else told.code == "MH-R008", told.content
-    said = ask.path + str(ask.make_body())
+    assert told.status < 300 if shown(operation) else told.code == refused(operation), told.content
+    said = unquote(ask.path) + str(ask.make_body())
     assert not [name for name in things.names if name in told.content and name.decode() not in said]
     assert (await ask.by(foreign, f"?property={things.property_id}")).code == "MH-R014"
     assert await rows(rig, things) == before
@@ -187,7 +237,7 @@ async def test_a_route_serves_the_hubs_own_key_for_the_property_it_names(
     unnamed = await ask.by(local)
     assert (unnamed.code, unnamed.wrong) == ("MH-R010", ["property"])
     other = await ask.by(local, f"?property={await rig.property()}")
-    assert other.status < 300 if shown(operation) else other.code == "MH-R008"
+    assert other.status < 300 if shown(operation) else other.code == refused(operation)
     assert 200 <= (served := await ask.by(local, f"?property={things.property_id}")).status < 300, served.content
 
 

@@ -106,7 +106,7 @@ class ActionsApp:
         request = Request(
             operation=operation.needed,
             property_id=property_id,
-            building_id=BuildingId(asked.building) if asked.building else None,
+            building_id=BuildingId(asked.building) if asked.building and operation.about_building else None,
             address=asked.address,
         )
         await self._gate.authorise(identity, request)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from matrixhub.api.actions import devices, grids, incidents
+from matrixhub.api.actions import devices, grids, incidents, metrics, partners
 from matrixhub.api.actions.operation import Operation
 
-OPERATIONS: tuple[Operation, ...] = (*grids.OPERATIONS, *devices.OPERATIONS, *incidents.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *grids.OPERATIONS,
+    *devices.OPERATIONS,
+    *incidents.OPERATIONS,
+    *metrics.OPERATIONS,
+    *partners.OPERATIONS,
+)
 """Every operation, in the order of the documentation."""
 
 BY_NAME: Mapping[str, Operation] = {

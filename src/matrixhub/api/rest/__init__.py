@@ -3,11 +3,14 @@
 from litestar.handlers import HTTPRouteHandler
 
 from matrixhub.api.rest import (
+    access,
     applications,
     attempts,
     balance,
     events,
+    identity_applications,
     keys,
+    metrics,
     parked,
     places,
     replays,
@@ -17,8 +20,23 @@ from matrixhub.api.rest import (
 
 __all__ = ["rest_handlers"]
 
+_MODULES = (
+    subscriptions,
+    signing,
+    attempts,
+    parked,
+    replays,
+    balance,
+    events,
+    applications,
+    keys,
+    access,
+    identity_applications,
+    metrics,
+    places,
+)
+
 
 def rest_handlers() -> list[HTTPRouteHandler]:
     """The handlers of all resources."""
-    modules = (subscriptions, signing, attempts, parked, replays, balance, events, applications, keys, places)
-    return [handler for module in modules for handler in module.handlers]
+    return [handler for module in _MODULES for handler in module.handlers]
