@@ -146,6 +146,7 @@ async def test_an_attachment_is_sent_and_shown_as_it_is(owner: Client, places: P
     path = made.headers["Location"].removeprefix("/hub/v1")
     content = await owner.get(f"{path}/content")
     assert (content.content, content.headers["Content-Type"]) == (PICTURE, "image/png")
+    assert content.headers["X-Content-Type-Options"] == "nosniff"
     small = await owner.get(f"{path}/thumbnail")
     assert small.headers["Content-Type"] == "image/jpeg"
     assert Image.open(io.BytesIO(small.content)).size == (32, 16)
