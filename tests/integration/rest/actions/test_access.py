@@ -214,7 +214,7 @@ async def test_a_permission_for_a_building_is_for_no_other_and_not_for_all(matri
     someone = await as_role(matrix, policy_sets=policy(allow(buildings=(matrix.building_id,))))
     assert await someone.data(MAP)
     assert await someone.refused(MAP, pid="another") == (403, "IMPLICIT_DENY")
-    assert await someone.data(SLOTS)
+    assert await someone.call(SLOTS)
     assert await someone.refused(SLOTS, pid="scnoop") == (403, "IMPLICIT_DENY")
     assert (await someone.client.get("/events")).json()["reason"] == "IMPLICIT_DENY"
 
@@ -307,13 +307,13 @@ async def test_whatever_names_a_role_counts_as_what_decides_on_access(rig: Rig) 
 async def test_a_key_in_a_group_has_the_role_of_the_group(matrix: Matrix) -> None:
     key_id, token = await create_key(matrix.rig.database, matrix.property_id, "", manages=True)
     someone = replace(matrix, client=Client(matrix.client.url, matrix.client.session, token.reveal()))
-    assert await someone.data(SLOTS)
+    assert await someone.call(SLOTS)
     document = GroupDocument(name="guards", role="GridsViewer", members=Members(keys=(key_id,)))
     await acts.create_group(matrix.platform, matrix.property_id, document, actor="ann")
     assert await someone.data(MAP)
     assert await someone.refused(SLOTS) == (403, "IMPLICIT_DENY")
     await acts.remove_group(matrix.platform, matrix.property_id, "guards", actor="ann")
-    assert await someone.data(SLOTS)
+    assert await someone.call(SLOTS)
 
 
 async def test_a_federated_user_has_the_role_of_the_group_that_names_it_at_the_gate(matrix: Matrix) -> None:
