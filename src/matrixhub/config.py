@@ -151,6 +151,14 @@ class EventSettings(Frozen, frozen=True):
     publish_per_day: int
 
 
+class StoreSettings(Frozen, frozen=True):
+    """The table of past data."""
+
+    readings_retention_s: float
+    batch_readings: int
+    batch_bytes: int
+
+
 class Secrets(Frozen, frozen=True):
     """What encrypts secrets at rest."""
 
@@ -182,6 +190,7 @@ class Settings(Frozen, frozen=True):
     media: MediaSettings
     deliveries: Deliveries
     events: EventSettings
+    store: StoreSettings
     secrets: Secrets
     log: Log
     stop: Stop
@@ -368,6 +377,9 @@ def _check(settings: Settings) -> None:
         "deliveries.buffer_bytes_max": settings.deliveries.buffer_bytes_max,
         "deliveries.read_bytes_max": settings.deliveries.read_bytes_max,
         "events.log_retention_s": settings.events.log_retention_s,
+        "store.readings_retention_s": settings.store.readings_retention_s,
+        "store.batch_readings": settings.store.batch_readings,
+        "store.batch_bytes": settings.store.batch_bytes,
         "events.publish_per_minute": settings.events.publish_per_minute,
         "events.publish_burst": settings.events.publish_burst,
         "events.publish_per_day": settings.events.publish_per_day,

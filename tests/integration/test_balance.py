@@ -47,6 +47,7 @@ from matrixhub.store.books import PostgresBooks
 from matrixhub.store.duty import AUDIT_DUTIES, PostgresDuty
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.partitions import PostgresPartitions
+from matrixhub.store.readings import PostgresReadings
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription, set_state, update_subscription
@@ -181,7 +182,9 @@ class World:
             await self.clock.advance(1000)
             await auditor.round()
 
-    def retention(self, *, bus: Bus | None = None, books: Books | None = None) -> Retention:
+    def retention(
+        self, *, bus: Bus | None = None, books: Books | None = None, stored: PostgresReadings | None = None
+    ) -> Retention:
         return Retention(
             SETTINGS,
             bus or self.bus,
@@ -190,6 +193,7 @@ class World:
             FreeDuty(),
             self.later,
             self.facts.append,
+            stored=stored.position if stored is not None else None,
         )
 
     async def balances(self) -> dict[SubscriptionId, Balance]:
@@ -753,6 +757,25 @@ async def test_a_paused_subscription_holds_the_stream_until_the_second_age(world
     after = await subscription_balance(world.buses, world.books, made.id)
     assert after.holds
     assert (after.expired, after.pending) == (found.pending, 0)
+
+
+async def test_what_is_not_stored_for_past_data_holds_the_stream_until_the_second_age(world: World) -> None:
+    await world.fill(40)
+    stored = PostgresReadings(world.database)
+    await world.execute("delete from telemetry_progress")
+    await stored.begin(20)
+    world.later.days = 9
+    await world.retention(stored=stored).keep_stream()
+    assert (await world.bus.bounds()).first_seq == 21
+    await stored.go_back(40)
+    await world.retention(stored=stored).keep_stream()
+    assert (await world.bus.bounds()).first_seq == 41
+    await stored.go_back(10)
+    await world.fill(10)
+    world.later.days = 91
+    await world.retention(stored=stored).keep_stream()
+    assert (await world.bus.bounds()).first_seq == 51
+    await world.execute("delete from telemetry_progress")
 
 
 async def test_what_is_young_is_kept_even_when_everybody_has_it(world: World) -> None:

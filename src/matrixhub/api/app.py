@@ -57,8 +57,9 @@ def make_app(
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # The route that carries every reading and the one of all operations are taken here; the others are few enough
-        # for a framework.
-        if ingest is not None and scope["type"] == "http" and scope["path"] == READINGS_PATH:
+        # for a framework. To ask for past readings is a matter of the REST face, where this process has one.
+        asks = parts is not None and scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        if ingest is not None and scope["type"] == "http" and scope["path"] == READINGS_PATH and not asks:
             await ingest(scope, receive, send)
         elif scope["type"] == "http":
             serves = actions if actions is not None and is_actions_path(scope["path"]) else pages

@@ -27,6 +27,9 @@ from matrixhub.api.rest import (
     key_documents,
     metric_documents,
     place_documents,
+    shift_documents,
+    telemetry_documents,
+    work_documents,
 )
 from matrixhub.ingest.accept import Receipt
 from matrixhub.observe import Metrics, ignore
@@ -84,7 +87,7 @@ def openapi_document() -> Json:
         path: {method: _operation(path, operation, handlers) for method, operation in operations.items()}
         for path, operations in found["paths"].items()
     }
-    paths[READINGS_PATH] = {"post": _readings_operation()}
+    paths[READINGS_PATH] |= {"post": _readings_operation()}
     paths["/health/ready"]["get"]["responses"]["503"] = {
         **paths["/health/ready"]["get"]["responses"]["200"],
         "description": "A part of the hub is not fit.",
@@ -226,6 +229,9 @@ DOCUMENT_MODULES = (
     metric_documents,
     place_documents,
     device_documents,
+    telemetry_documents,
+    shift_documents,
+    work_documents,
 )
 """Where the documents of the REST face are."""
 

@@ -134,7 +134,10 @@ def set_role(
 
 @role.command("remove")
 def remove_role(name: RoleArgument, property_id: PropertyOption, data: DataOption = None) -> None:
-    """Remove a role of a property, unless a group of users has it. Keys that have it may do nothing any more."""
+    """Remove a role of a property, unless a group of users, a key or an identity application has it.
+
+    One that is to work for nobody from the next request on is set to the status DEPRECATED: matrixhub iam role set
+    """
 
     async def work() -> None:
         async with open_operator(data) as operator:

@@ -452,6 +452,14 @@ class LeaseLost(StoreError):
     retry_helps = False
 
 
+class UnstorableReading(StoreError):
+    """A line of the stream is no reading that the store can keep."""
+
+    code = "MH-S003"
+    status = 422
+    retry_helps = False
+
+
 class DeliveryError(MatrixHubError):
     """A push did not reach its destination."""
 

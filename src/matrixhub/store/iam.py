@@ -71,11 +71,15 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PropertyAccess:
-    """What decides in a property who may do what: its roles, and those that members of groups have."""
+    """What decides in a property who may do what: its roles, and those that members of groups have.
+
+    `seats` are the active seats by their e-mail addresses, in lower case.
+    """
 
     organisation: str = ""
     roles: Mapping[RoleId, Role] = field(default_factory=dict)
     member_roles: Mapping[Member, RoleId] = field(default_factory=dict)
+    seats: Mapping[str, SeatId] = field(default_factory=dict)
 
 
 async def load_access(connection: Any, property_id: PropertyId) -> PropertyAccess:
@@ -83,15 +87,17 @@ async def load_access(connection: Any, property_id: PropertyId) -> PropertyAcces
     organisation = await connection.fetchval(_SQL["organisation"], property_id)
     roles = [kept.role for kept in await list_roles(connection, property_id)]
     members = await connection.fetch(_SQL["member_roles"], property_id)
+    seats = await connection.fetch(_SQL["seats"], property_id)
     return PropertyAccess(
         organisation=organisation or "",
         roles={role.id: role for role in roles},
         member_roles={(row["kind"], row["member"]): RoleId(row["role_id"]) for row in members},
+        seats={row["email"]: SeatId(row["id"]) for row in seats},
     )
 
 
 async def load_all_access(connection: Any) -> Mapping[PropertyId, PropertyAccess]:
-    """All that decides on access, of every property: what ingest looks at once for all keys."""
+    """All that decides on the access of keys, of every property: what ingest asks for all of them at once."""
     roles: dict[str, dict[RoleId, Role]] = {}
     for row in await connection.fetch(_SQL["all_roles"]):
         role = _kept(row).role
@@ -152,11 +158,14 @@ async def remove_role(connection: Any, property_id: PropertyId, role_id: RoleId)
     await connection.execute(_SQL["remove_role"], property_id, role_id)
 
 
-async def list_groups(
-    connection: Any, property_id: PropertyId, *, name: str | None = None, role_id: RoleId | None = None
-) -> Sequence[Group]:
-    """The groups of the property by name; only that of the name, or those that have the role."""
-    return [_group(row) for row in await connection.fetch(_SQL["groups"], property_id, name, role_id)]
+async def role_holders(connection: Any, property_id: PropertyId, role_id: RoleId, now: datetime) -> Sequence[str]:
+    """Some of those who have the role, or are narrowed by it."""
+    return [row["holder"] for row in await connection.fetch(_SQL["holders"], property_id, role_id, now)]
+
+
+async def list_groups(connection: Any, property_id: PropertyId, *, name: str | None = None) -> Sequence[Group]:
+    """The groups of the property by name, or only that of the name."""
+    return [_group(row) for row in await connection.fetch(_SQL["groups"], property_id, name)]
 
 
 async def show_group(connection: Any, property_id: PropertyId, name: str) -> Group:
@@ -210,20 +219,6 @@ async def save_group(
 async def remove_group(connection: Any, property_id: PropertyId, name: str) -> None:
     """Remove a group, which was locked before; its members have no role by it any more."""
     await connection.execute(_SQL["remove_group"], property_id, name)
-
-
-async def role_of_user(
-    connection: Any, property_id: PropertyId, *, users: Sequence[str], seat_id: SeatId | None
-) -> RoleId | None:
-    """The role of the group that names the user, by the first of these names, else of that which names the seat."""
-    found = await connection.fetchval(_SQL["role_of_user"], property_id, list(users), seat_id)
-    return None if found is None else RoleId(found)
-
-
-async def seat_of_user(connection: Any, property_id: PropertyId, email: str) -> SeatId | None:
-    """The active seat of an e-mail address, None where none or several have it."""
-    found = await connection.fetchval(_SQL["seat_of_user"], property_id, email)
-    return None if found is None else SeatId(found)
 
 
 async def add_change(

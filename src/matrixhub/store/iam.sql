@@ -24,13 +24,24 @@ where property_id = $1 and name = $2 returning *;
 -- name: remove_role
 delete from iam_roles where property_id = $1 and name = $2;
 
+-- Some of those who have a role, or are narrowed by it.
+-- name: holders
+select 'group ' || name as holder from iam_groups where property_id = $1 and role_id = $2
+union all
+select 'key ' || id from key_overviews
+where property_id = $1 and role_id = $2 and revoked_at is null and (expires_at is null or expires_at > $3)
+union all
+select 'identity application ' || id from identity_applications
+where property_id = $1 and (role_id = $2 or boundary_id = $2)
+limit 5;
+
 -- name: groups
 select g.*, coalesce((
     select json_agg(json_build_array(m.kind, m.member) order by m.kind, m.member)::text from iam_members m
     where m.property_id = g.property_id and m.group_name = g.name
   ), '[]') as members
 from iam_groups g
-where g.property_id = $1 and ($2::text is null or g.name = $2) and ($3::text is null or g.role_id = $3)
+where g.property_id = $1 and ($2::text is null or g.name = $2)
 order by g.name;
 
 -- name: lock_group
@@ -68,17 +79,10 @@ select * from iam_roles order by property_id, name;
 -- name: organisations
 select id, organisation_id from properties;
 
--- A group that names the user comes before one that names the seat.
--- name: role_of_user
-select g.role_id from iam_members m
-  join iam_groups g on g.property_id = m.property_id and g.name = m.group_name
-where m.property_id = $1 and ((m.kind = 'user' and m.member = any($2::text[])) or (m.kind = 'seat' and m.member = $3))
-order by (m.kind = 'user') desc, array_position($2::text[], m.member) limit 1;
-
 -- An address that several seats have is nobody's.
--- name: seat_of_user
-select min(id) from seats
-where property_id = $1 and active and email <> '' and lower(email) = lower($2) having count(*) = 1;
+-- name: seats
+select lower(email) as email, min(id) as id from seats
+where property_id = $1 and active and email <> '' group by lower(email) having count(*) = 1;
 
 -- name: add_change
 insert into iam_changes (property_id, kind, name, act, version, document, actor, at)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import aiohttp
@@ -41,6 +41,9 @@ from matrixhub.store.keys import create_key
 from matrixhub.store.replays import ask_replay
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription
+
+if TYPE_CHECKING:
+    from tests.integration.rest.shift_routes import ShiftThings
 
 SEEDS = itertools.count(1)
 LOCAL_KEY = "mhk_the-key-of-the-hub-itself"
@@ -255,6 +258,7 @@ class Things:
     identity_application: IdentityApplicationId
     role: str
     group: str
+    shifts: ShiftThings | None = None
 
     @property
     def names(self) -> list[bytes]:
@@ -262,6 +266,7 @@ class Things:
         ids = (
             *(self.property_id, self.subscription, self.signing_key, self.attempt, self.parked, self.replay),
             *(self.application, self.key, self.identity_application, self.role, self.group),
+            *((self.shifts.shift, self.shifts.integration) if self.shifts else ()),
         )
         return [str(one).encode() for one in ids]
 

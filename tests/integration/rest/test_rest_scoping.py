@@ -9,8 +9,11 @@ from urllib.parse import quote, unquote
 
 import pytest
 import pytest_asyncio
+from tests.integration.rest.actions.desk import KEPT, Desk, furnish
 from tests.integration.rest.place_routes import PLACE_ROUTES, Places, make_places
 from tests.integration.rest.rig import LOCAL_KEY, SEEDS, Client, Reply, Rig, Things, make_things
+from tests.integration.rest.shift_routes import SHIFT_ROUTES, SHIFT_STATEMENTS, STATES, with_shift_things
+from tests.integration.rest.work_routes import WORK_ROUTES
 
 from matrixhub.api.openapi import openapi_document
 from matrixhub.testing.receiver import HttpsReceiver
@@ -72,6 +75,8 @@ ROUTES: dict[str, Route] = {
     "showReplay": Route(lambda t: f"/replays/{t.replay}"),
     "withdrawReplay": Route(lambda t: f"/replays/{t.replay}"),
     "showBalance": fixed("/balance"),
+    "listReadings": fixed("/readings"),
+    "exportReadings": fixed("/readings/export"),
     "listEvents": fixed("/events"),
     "publishEvents": Route(
         lambda _: "/events",
@@ -90,6 +95,7 @@ ROUTES: dict[str, Route] = {
     "changeKey": Route(lambda t: f"/keys/{t.key}", lambda _: {"name": "changed"}),
     "rotateKey": Route(lambda t: f"/keys/{t.key}/rotate", lambda _: {}),
     "revokeKey": Route(lambda t: f"/keys/{t.key}"),
+    **{operation: Route(*given) for operation, given in SHIFT_ROUTES.items()},
     "listRoles": fixed("/roles"),
     "createRole": Route(lambda _: "/roles", lambda _: a_role(f"R-{next(SEEDS)}"), shown=True),
     "showRole": Route(lambda t: f"/roles/{quote(t.role)}"),
@@ -158,20 +164,29 @@ class Ask:
         return reply
 
 
-async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[Ask, Things | Places, Client]:
+async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[Ask, Things | Places | Desk, Client]:
     """The request, the things it is about, and a client of their owner."""
+    if operation in WORK_ROUTES:
+        desk, of_work = await furnish(rig), WORK_ROUTES[operation]
+        path = await of_work.prepare(desk)
+        return Ask(operation, path, lambda: of_work.body(desk)), desk, desk.matrix.client
     property_id = await rig.property()
     owner = await rig.client(property_id)
     if operation in PLACE_ROUTES:
         places, of_place = await make_places(rig, property_id), PLACE_ROUTES[operation]
         return Ask(operation, of_place.path(places), lambda: of_place.body(places)), places, owner
-    things, route = await make_things(rig, property_id, owner, receiver.url), ROUTES[operation]
+    if operation in SHIFT_ROUTES:
+        things = await with_shift_things(rig, property_id, STATES.get(operation, "published"))
+    else:
+        things = await make_things(rig, property_id, owner, receiver.url)
+    route = ROUTES[operation]
     return Ask(operation, route.path(things), lambda: route.body(things)), things, owner
 
 
 def shown(operation: str) -> bool:
     """Whether anyone gets an answer, with what is his own in it."""
-    return PLACE_ROUTES[operation].shown if operation in PLACE_ROUTES else ROUTES[operation].shown
+    route = WORK_ROUTES.get(operation) or PLACE_ROUTES.get(operation) or ROUTES[operation]
+    return route.shown
 
 
 def refused(operation: str) -> str:
@@ -179,7 +194,7 @@ def refused(operation: str) -> str:
     return ROUTES[operation].refused if operation in ROUTES else "MH-R008"
 
 
-async def rows(rig: Rig, things: Things | Places) -> list[Any]:
+async def rows(rig: Rig, things: Things | Places | Desk) -> list[Any]:
     """All that is kept of the things."""
     statements = (
         "select * from subscription_overviews where property_id = $1",
@@ -192,6 +207,7 @@ async def rows(rig: Rig, things: Things | Places) -> list[Any]:
         "select * from identity_applications where property_id = $1 order by id",
         "select * from property_solutions where property_id = $1",
         "select line from events where property_id = $1 order by number",
+        *SHIFT_STATEMENTS,
         "select * from iam_roles where property_id = $1",
         "select * from iam_groups where property_id = $1",
         "select * from iam_changes where property_id = $1",
@@ -205,13 +221,14 @@ async def rows(rig: Rig, things: Things | Places) -> list[Any]:
         "select c.id from zone_categories c join buildings b on b.id = c.building_id where b.property_id = $1",
         "select u.id from zone_units u join buildings b on b.id = u.building_id where b.property_id = $1",
         "select p.* from plan_positions p join zone_overviews z using (level_id) where z.property_id = $1",
+        *(f"select t::text from {table} t where property_id = $1 order by 1" for table in KEPT),
     )
     async with rig.database.connection() as connection:
         return [await connection.fetch(statement, things.property_id) for statement in statements]
 
 
 async def test_no_route_is_forgotten_here() -> None:
-    assert set(ROUTES) | set(PLACE_ROUTES) == set(OPERATIONS)
+    assert set(ROUTES) | set(PLACE_ROUTES) | set(WORK_ROUTES) == set(OPERATIONS)
 
 
 @every_route

@@ -21,8 +21,6 @@ from matrixhub.api.parts import Parts
 from matrixhub.model.access import Identity
 from matrixhub.model.errors import FederatedTokenRefused
 from matrixhub.model.federation import FederatedUser, IdentityApplication, user_of
-from matrixhub.modules.access.roles import seat_of_user
-from matrixhub.store import Database
 from matrixhub.store.identity_applications import find_identity_application
 
 if TYPE_CHECKING:
@@ -58,11 +56,11 @@ async def identify_federated(parts: Parts, credentials: Credentials) -> Identity
     key = await parts.key_sets.key(application, header["kid"], egress_allow)
     claims = verified_claims(token, key)
     user = user_of(application, header, claims, now_s=parts.clock.now_ms() / 1000)
-    return await _identity_of(parts.database, application, user)
+    return _identity_of(application, user)
 
 
-async def _identity_of(database: Database, application: IdentityApplication, user: FederatedUser) -> Identity:
-    """The user, and the seat that has the user's address; the gate finds out whether a group names either of them."""
+def _identity_of(application: IdentityApplication, user: FederatedUser) -> Identity:
+    """The user; the gate finds out whose seat has its address, and whether a group names either of them."""
     return Identity(
         scheme="federated",
         id=f"{application.id}:{user.name}",
@@ -70,7 +68,7 @@ async def _identity_of(database: Database, application: IdentityApplication, use
         property_id=application.property_id,
         role_id=application.role_id,
         boundary_id=application.boundary_id,
-        seat_id=await seat_of_user(database, application.property_id, user.email) if user.email else None,
+        email=user.email,
     )
 
 

@@ -96,7 +96,8 @@ class Operation:
     `request` is the shape of the body, `response` that of `data` (of the whole answer where the envelope is plain).
     `permission` is what a role must allow, the name itself unless it is given. `keeps_s` lets answers be kept in
     memory until something in the building changes (docs/decisions/0013-versions.md), so many seconds at most.
-    `example` is a request body that is shown and tried; `{zone}`, `{level}`, `{slot}` and `{seat}` in it stand for ids.
+    `example` is a request body that is shown and tried; `{zone}`, `{level}`, `{slot}`, `{seat}` and `{shift}` in it
+    stand for ids.
     """
 
     name: str

@@ -6,16 +6,26 @@ from matrixhub.api.rest import (
     access,
     applications,
     attempts,
+    attendance_integrations,
+    availabilities,
     balance,
     events,
     identity_applications,
+    incidents,
     keys,
     metrics,
     parked,
     places,
+    readings,
     replays,
+    seats,
+    shift_definitions,
+    shifts,
     signing,
     subscriptions,
+    tasks,
+    timesheets,
+    work_rules,
 )
 
 __all__ = ["rest_handlers"]
@@ -34,6 +44,16 @@ _MODULES = (
     identity_applications,
     metrics,
     places,
+    incidents,
+    tasks,
+    work_rules,
+    seats,
+    shifts,
+    availabilities,
+    timesheets,
+    shift_definitions,
+    attendance_integrations,
+    readings,
 )
 
 

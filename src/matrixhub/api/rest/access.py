@@ -106,7 +106,7 @@ async def change_role(
 async def remove_role(
     hub: Hub, property_id: PropertyScope, request: ApiRequest, role: RolePath, if_match: IfMatch = None
 ) -> None:
-    """Not one that a group of users has. Keys that have it may do nothing any more."""
+    """Not one that a group of users, a key or an identity application has; set that to DEPRECATED to end it at once."""
     check = partial(check_match, if_match)
     await roles.remove_role(hub.platform, property_id, RoleId(role), actor=caller(request).actor, check=check)
 

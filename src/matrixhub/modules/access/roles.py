@@ -16,7 +16,7 @@ from matrixhub.model.errors import InvalidValue, LimitViolated, NotFound, RoleIn
 from matrixhub.model.iam import GroupDocument, Members, Role, RoleDocument
 from matrixhub.model.iam_documents import check_group, check_role
 from matrixhub.model.iam_system import OF_THE_HUB, SYSTEM_ROLES
-from matrixhub.model.ids import PropertyId, SeatId
+from matrixhub.model.ids import PropertyId
 from matrixhub.modules.work import Platform, Work
 from matrixhub.store import Database
 from matrixhub.store import iam as store
@@ -38,28 +38,6 @@ Check = Callable[[int], None]
 
 def any_version(_version: int) -> None:
     """Takes every version."""
-
-
-async def role_of_user(
-    database: Database, property_id: PropertyId, *, users: Sequence[str] = (), seat_id: SeatId | None = None
-) -> RoleId | None:
-    """The role of a user by the groups of the property, None where none names the user.
-
-    Shape:  `users` are what the user goes by, such as subject and e-mail address, the first being the surest; a group
-            that names the user comes before one that names the seat.
-    Raises: StoreError.
-    """
-    async with database.connection() as connection:
-        return await store.role_of_user(connection, property_id, users=users, seat_id=seat_id)
-
-
-async def seat_of_user(database: Database, property_id: PropertyId, email: str) -> SeatId | None:
-    """The active seat of an e-mail address, which the caller knows to be the user's; None where several have it.
-
-    Raises: StoreError.
-    """
-    async with database.connection() as connection:
-        return await store.seat_of_user(connection, property_id, email)
 
 
 async def resolve_role(database: Database, property_id: PropertyId, name: str) -> RoleId:
@@ -138,18 +116,17 @@ async def set_role(platform: Platform, property_id: PropertyId, document: RoleDo
 async def remove_role(
     platform: Platform, property_id: PropertyId, role_id: RoleId, *, actor: str, check: Check = any_version
 ) -> None:
-    """Remove a role. Keys that still have it may do nothing any more.
+    """Remove a role that nobody has. One that must work for nobody at once is set to DEPRECATED.
 
-    Raises: SystemRole, NotFound, RoleInUse where a group of users has it, VersionMismatch, StoreError.
+    Raises: SystemRole, NotFound, RoleInUse naming who has it, VersionMismatch, StoreError.
     """
     _refuse_system(role_id)
     async with platform.work(property_id, actor) as work:
         before = await store.lock_role(work.connection, property_id, role_id)
         check(before.version)
-        groups = await store.list_groups(work.connection, property_id, role_id=role_id)
-        if groups:
-            names = ", ".join(group.name for group in groups)
-            raise RoleInUse(f"groups of users have the role {role_id}: {names}")
+        holders = await store.role_holders(work.connection, property_id, role_id, work.now)
+        if holders:
+            raise RoleInUse(f"the role {role_id} is that of {', '.join(holders)}")
         await store.remove_role(work.connection, property_id, role_id)
         await _note_role(work, before, "removed")
 

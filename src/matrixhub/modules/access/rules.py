@@ -32,16 +32,20 @@ _Asked = tuple[str, ...]
 
 
 def effective(identity: Identity, access: PropertyAccess) -> Identity:
-    """Who asks, with the role of the group that names it; a key of an application has no other than its own.
+    """Who asks, with its seat, and with the role of the group that names it; else with the role it came with.
 
-    A federated user is named by `<QUID>:<subject>` or by the subject alone, and then by the seat.
+    A federated user has the seat of its e-mail address. A group may name it as `<QUID>:<user>` or by the user alone,
+    and comes before one that names the seat. A key of an application has no other
+    role than its own.
     """
-    if identity.application_id is not None or not access.member_roles:
-        return identity
-    for member in _named(identity):
-        role_id = access.member_roles.get(member)
-        if role_id is not None:
-            return replace(identity, role_id=role_id)
+    if identity.email and identity.seat_id is None:
+        seat_id = access.seats.get(identity.email.lower())
+        identity = identity if seat_id is None else replace(identity, seat_id=seat_id)
+    if identity.application_id is None:
+        for member in _named(identity):
+            role_id = access.member_roles.get(member)
+            if role_id is not None:
+                return replace(identity, role_id=role_id)
     return identity
 
 
@@ -148,7 +152,8 @@ class Rules:
 def _asked(identity: Identity, request: Request, needs: frozenset[str]) -> _Asked:
     """All that a decision depends on that does not depend on time."""
     return (
-        *(identity.scheme, identity.id, identity.name, identity.seat_id or "", identity.application_id or ""),
+        *(identity.scheme, identity.id, identity.name, identity.email),
+        *(identity.seat_id or "", identity.application_id or ""),
         *(identity.property_id or "", identity.role_id, identity.boundary_id or ""),
         *(request.property_id or "", request.operation),
         (request.building_id or "") if "building" in needs else "",

@@ -38,14 +38,14 @@ from matrixhub.model.iam import (
     Statement,
     TrustClause,
 )
-from matrixhub.model.ids import KeyId, PropertyId, SeatId
+from matrixhub.model.ids import KeyId
 from matrixhub.modules.access import roles as acts
 from matrixhub.modules.access.explaining import Question, explain_access
 from matrixhub.modules.access.senders import sending_keys
 from matrixhub.modules.workforce.seats import create_seat, deactivate_seat
 from matrixhub.observe import Metrics, ignore
 from matrixhub.store.access_keys import page_keys
-from matrixhub.store.keys import create_key, digest
+from matrixhub.store.keys import create_key, digest, revoke_key
 from matrixhub.store.versions import Versions
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -179,7 +179,10 @@ async def test_a_role_that_is_gone_allows_nothing(matrix: Matrix) -> None:
     role_id = await matrix.rig.role(matrix.property_id, "*")
     someone = replace(matrix, client=await matrix.rig.client_with(matrix.property_id, role_id))
     assert await someone.data(MAP)
-    await acts.remove_role(matrix.platform, matrix.property_id, role_id, actor="ann")
+    with pytest.raises(RoleInUse):
+        await acts.remove_role(matrix.platform, matrix.property_id, role_id, actor="ann")
+    async with matrix.rig.database.connection() as connection:
+        await connection.execute("delete from iam_roles where name = $1", role_id)
     assert await someone.refused(MAP) == (403, "IMPLICIT_DENY")
 
 
@@ -316,62 +319,78 @@ async def test_a_key_in_a_group_has_the_role_of_the_group(matrix: Matrix) -> Non
     assert await someone.call(SLOTS)
 
 
-async def test_a_federated_user_has_the_role_of_the_group_that_names_it_at_the_gate(matrix: Matrix) -> None:
-    gate, property_id = Gate(matrix.rig.parts), matrix.property_id
-    ann = Identity(scheme="federated", id="quid_1:ann", name="ann", property_id=property_id, role_id=RoleId("none"))
+class Ann:
+    """A federated user at the gate."""
 
-    async def may(identity: Identity) -> bool:
+    def __init__(self, matrix: Matrix) -> None:
+        self._gate, self._property_id = Gate(matrix.rig.parts), matrix.property_id
+
+    async def may(self, operation: str, **fields: Any) -> bool:
+        known = {"id": "quid_1:ann", "name": "ann", "role_id": RoleId("GridsViewer"), **fields}
+        identity = Identity(**{"scheme": "federated", "property_id": self._property_id, **known})
         try:
-            await gate.authorise(identity, Request(operation=MAP, property_id=property_id))
+            await self._gate.authorise(identity, Request(operation=operation, property_id=self._property_id))
         except AccessDenied:
             return False
         return True
 
-    assert not await may(ann)
-    for members, at_seat in (
+
+async def test_a_federated_user_has_the_role_of_the_group_that_names_it(matrix: Matrix) -> None:
+    ann = Ann(matrix)
+    assert (await ann.may(MAP), await ann.may(SLOTS)) == (True, False)
+    for members, seat_id in (
         (Members(users=("quid_1:ann",)), None),
         (Members(users=("ann",)), None),
         (Members(seats=(matrix.seat_id,)), matrix.seat_id),
     ):
-        document = GroupDocument(name="viewers", role="GridsViewer", members=members)
-        await acts.set_group(matrix.platform, property_id, document, actor="ann")
-        assert await may(replace(ann, seat_id=at_seat))
-        assert not await may(replace(ann, id="quid_1:bo", name="bo"))
-        assert not await may(replace(ann, scheme="bearer"))
+        document = GroupDocument(name="viewers", role="PropertyViewer", members=members)
+        await acts.set_group(matrix.platform, matrix.property_id, document, actor="ann")
+        assert await ann.may(SLOTS, seat_id=seat_id)
+        assert not await ann.may(SLOTS, id="quid_1:bo", name="bo")
+        assert not await ann.may(SLOTS, scheme="bearer")
 
 
-async def test_a_user_has_the_role_of_a_group_by_name_by_address_or_by_seat(matrix: Matrix) -> None:
-    database, property_id = matrix.rig.database, matrix.property_id
+async def test_what_names_a_user_comes_before_what_names_the_seat(matrix: Matrix) -> None:
+    ann = Ann(matrix)
     for name, role, members in (
-        ("named", "GridsViewer", Members(users=("auth0|7",))),
-        ("addressed", "PropertyViewer", Members(users=("ann@orchard.example",))),
-        ("seated", "SMARTCLEAN#HOUSEKEEPING", Members(seats=(matrix.seat_id,))),
+        ("seated", "PropertyViewer", Members(seats=(matrix.seat_id,))),
+        ("named", "GridsViewer", Members(users=("ann",))),
+        ("surely", "SMARTCLEAN#IAMViewOnly", Members(users=("quid_1:ann",))),
     ):
         document = GroupDocument(name=name, role=role, members=members)
-        await acts.create_group(matrix.platform, property_id, document, actor="ann")
-
-    async def found(*users: str, seat_id: SeatId | None = None, owner: PropertyId = property_id) -> RoleId | None:
-        return await acts.role_of_user(database, owner, users=users, seat_id=seat_id)
-
-    assert await found("auth0|7") == "GridsViewer"
-    assert await found("auth0|7", "ann@orchard.example", seat_id=matrix.seat_id) == "GridsViewer"
-    assert await found("auth0|8", "ann@orchard.example") == "PropertyViewer"
-    assert await found("auth0|8", seat_id=matrix.seat_id) == "SMARTCLEAN#HOUSEKEEPING"
-    assert await found("auth0|8") is None
-    assert await found() is None
-    assert await found("auth0|7", owner=await matrix.rig.property()) is None
+        await acts.create_group(matrix.platform, matrix.property_id, document, actor="ann")
+    seat_id = matrix.seat_id
+    assert await ann.may("hub.listRoles", seat_id=seat_id)
+    assert not await ann.may(MAP, seat_id=seat_id)
+    assert (await ann.may(MAP, seat_id=seat_id, id="quid_2:ann"), await ann.may(SLOTS, id="quid_2:ann")) == (
+        True,
+        False,
+    )
+    assert await ann.may(SLOTS, seat_id=seat_id, id="quid_2:bo", name="bo")
 
 
-async def test_a_seat_is_found_by_an_address_that_it_alone_has(matrix: Matrix) -> None:
-    platform, property_id, database = matrix.platform, matrix.property_id, matrix.rig.database
-    seat = await create_seat(platform, property_id, name="Bo", email="Bo@Orchard.example", actor="ann")
-    assert await acts.seat_of_user(database, property_id, "bo@orchard.example") == seat.id
-    twin = await create_seat(platform, property_id, name="Bo", email="bo@orchard.example", actor="ann")
-    assert await acts.seat_of_user(database, property_id, "bo@orchard.example") is None
-    await deactivate_seat(platform, property_id, twin.id, actor="ann")
-    assert await acts.seat_of_user(database, property_id, "bo@orchard.example") == seat.id
-    assert await acts.seat_of_user(database, property_id, "") is None
-    assert await acts.seat_of_user(database, await matrix.rig.property(), "bo@orchard.example") is None
+async def test_a_user_has_the_seat_whose_address_is_its_own(matrix: Matrix) -> None:
+    platform, property_id, ann = matrix.platform, matrix.property_id, Ann(matrix)
+    seat = await create_seat(platform, property_id, name="Ann", email="Ann@Orchard.example", actor="bo")
+    document = GroupDocument(name="viewers", role="PropertyViewer", members=Members(seats=(seat.id,)))
+    await acts.create_group(platform, property_id, document, actor="bo")
+    by_address = {"id": "quid_1:ann@orchard.example", "name": "ann@orchard.example"}
+    assert await ann.may(SLOTS, **by_address)
+    assert not await ann.may(SLOTS)
+    twin = await create_seat(platform, property_id, name="Ann", email="ann@orchard.example", actor="bo")
+    assert not await ann.may(SLOTS, **by_address)  # whose is it?
+    await deactivate_seat(platform, property_id, twin.id, actor="bo")
+    assert await ann.may(SLOTS, **by_address)
+    await deactivate_seat(platform, property_id, seat.id, actor="bo")
+    assert not await ann.may(SLOTS, **by_address)
+
+
+async def test_a_role_may_trust_users_by_their_seats(matrix: Matrix) -> None:
+    seated = (TrustClause(effect="allow", principals=("srn:sciam:*:USER/*",)),)
+    role_id = await matrix.rig.role(matrix.property_id, "*", trust=seated)
+    ann = Ann(matrix)
+    assert await ann.may(SLOTS, role_id=role_id, seat_id=matrix.seat_id)
+    assert not await ann.may(SLOTS, role_id=role_id)
 
 
 # --- acts ---
@@ -401,8 +420,14 @@ async def test_names_are_taken_once_and_nobody_is_in_two_groups(matrix: Matrix) 
     with pytest.raises(MemberTaken):
         await acts.create_group(platform, property_id, second, actor="ann")
     assert [one.name for one in await acts.list_groups(matrix.rig.database, property_id)] == ["first"]
-    with pytest.raises(RoleInUse):
+    with pytest.raises(RoleInUse, match="group first"):
         await acts.remove_role(platform, property_id, role_id, actor="ann")
+    await acts.remove_group(platform, property_id, "first", actor="ann")
+    key_id, _ = await create_key(matrix.rig.database, property_id, "", role_id=role_id)
+    with pytest.raises(RoleInUse, match=f"key {key_id}"):
+        await acts.remove_role(platform, property_id, role_id, actor="ann")
+    await revoke_key(matrix.rig.database, property_id, key_id)
+    await acts.remove_role(platform, property_id, role_id, actor="ann")
     for name in ("nobody", "matrixhub#Operator"):
         with pytest.raises(InvalidValue if "#" in name else NotFound):
             await acts.create_group(platform, property_id, GroupDocument(name="third", role=name), actor="ann")
