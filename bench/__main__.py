@@ -21,13 +21,13 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from bench import events, many, web_services
+from bench import events, many, past_data, web_services
 from bench.processes import ROOT, Child
 from bench.rows import Row, compare, document, failed, markdown, table
+from bench.scenarios import PAST_READINGS, Bench, Scenario
 from bench.scenarios import SCENARIOS as SINGLE_SCENARIOS
-from bench.scenarios import Bench, Scenario
 
-SCENARIOS = {**SINGLE_SCENARIOS, **many.SCENARIOS, **events.SCENARIOS, **web_services.SCENARIOS}
+SCENARIOS = {**SINGLE_SCENARIOS, **many.SCENARIOS, **events.SCENARIOS, **web_services.SCENARIOS, **past_data.SCENARIOS}
 
 FSYNCS = 100
 
@@ -47,7 +47,7 @@ def main() -> int:
     machine = _machine()
     people.print(", ".join(f"{name} {value}" for name, value in machine.items()), style="dim")
     try:
-        rows = _run(wish.only or list(SCENARIOS), wish.seconds)
+        rows = _run(wish.only or list(SCENARIOS), wish.seconds, wish.past_readings)
     except KeyboardInterrupt:
         people.print("Stopped; every process has been ended.")
         return 130
@@ -67,6 +67,9 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="about how long each scenario runs (default 10)")
+    parser.add_argument(
+        "--past-readings", type=int, default=PAST_READINGS, help="readings that lie in the store for `past_data`"
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(SCENARIOS), help="only these scenarios")
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -74,19 +77,19 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(names: Sequence[str], seconds: float) -> list[Row]:
+def _run(names: Sequence[str], seconds: float, past_readings: int) -> list[Row]:
     """The rows of the scenarios, one after the other; a scenario that fails is a row, not an end."""
     directory = Path(tempfile.mkdtemp(prefix="matrixhub-bench-"))
     try:
         rows: list[Row] = []
         for name in names:
-            rows += _attempt(name, SCENARIOS[name], directory, seconds)
+            rows += _attempt(name, SCENARIOS[name], directory, seconds, past_readings)
         return rows
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _attempt(name: str, scenario: Scenario, directory: Path, seconds: float) -> Sequence[Row]:
+def _attempt(name: str, scenario: Scenario, directory: Path, seconds: float, past_readings: int) -> Sequence[Row]:
     people.print(f"[bold]{name}[/bold]")
     began = time.monotonic()
     try:
@@ -100,6 +103,7 @@ def _attempt(name: str, scenario: Scenario, directory: Path, seconds: float) -> 
                 receiver_url=where["url"],
                 ca_pem=where["ca_pem"],
                 say=status.update,
+                past_readings=past_readings,
             )
             rows = scenario(bench)
     except Exception as error:  # noqa: BLE001 - the other scenarios go on

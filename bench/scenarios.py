@@ -37,6 +37,7 @@ BARE_BATCHES = 600
 PROBE_PUSHES = {1: 600, 500: 40}
 STALLED_S = 15.0
 POLL_S = 0.05
+PAST_READINGS = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +50,7 @@ class Bench:
     receiver_url: str
     ca_pem: str
     say: Callable[[str], None]
+    past_readings: int = PAST_READINGS
 
 
 Scenario = Callable[[Bench], Sequence[Row]]

@@ -27,6 +27,7 @@ NOT_SETTINGS = frozenset({"MATRIXHUB_CONFIG", "MATRIXHUB_KEY", "MATRIXHUB_URL"})
 
 HIDDEN = "…"
 _SECRET_PATHS = frozenset({"secrets.master_key"})
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9_.\-\[\]:]+(?:/[A-Za-z0-9_.~/-]*)?")
 _CREDENTIALS = re.compile(r"(?<=://)[^/,\s]*(?=@)|(?<=[?&]password=)[^&,\s]*")
 
 
@@ -78,6 +79,7 @@ class Http(Frozen, frozen=True):
     """The HTTP faces."""
 
     listen: str
+    public_url: str
     tls_listen: str
     tls_certificate: str
     tls_key: str
@@ -114,6 +116,12 @@ class Devices(Frozen, frozen=True):
     unhealthy_after_s: float
 
 
+class MediaSettings(Frozen, frozen=True):
+    """Pictures and videos that go with incidents and audits."""
+
+    property_bytes_max: int
+
+
 class Deliveries(Frozen, frozen=True):
     """How pushes are sent."""
 
@@ -141,6 +149,14 @@ class EventSettings(Frozen, frozen=True):
     publish_per_minute: int
     publish_burst: int
     publish_per_day: int
+
+
+class StoreSettings(Frozen, frozen=True):
+    """The table of past data."""
+
+    readings_retention_s: float
+    batch_readings: int
+    batch_bytes: int
 
 
 class Secrets(Frozen, frozen=True):
@@ -171,8 +187,10 @@ class Settings(Frozen, frozen=True):
     http: Http
     ingest: Ingest
     devices: Devices
+    media: MediaSettings
     deliveries: Deliveries
     events: EventSettings
+    store: StoreSettings
     secrets: Secrets
     log: Log
     stop: Stop
@@ -332,6 +350,8 @@ def _check(settings: Settings) -> None:
         if not host or not port.isdigit() or int(port) > 65_535:
             raise ConfigurationError(f"{path} is host:port, not {listen!r}")
     tls_listen_address(settings)
+    if http.public_url and not _PUBLIC_URL.fullmatch(http.public_url):
+        raise ConfigurationError(f"http.public_url is like https://matrix.example.org, not {http.public_url!r}")
     positive = {
         "http.connections_max": http.connections_max,
         "http.head_wait_s": http.head_wait_s,
@@ -345,6 +365,7 @@ def _check(settings: Settings) -> None:
         "ingest.message_items_max": settings.ingest.message_items_max,
         "ingest.message_bytes_max": settings.ingest.message_bytes_max,
         "ingest.write_wait_s": settings.ingest.write_wait_s,
+        "media.property_bytes_max": settings.media.property_bytes_max,
         "deliveries.batch_items": settings.deliveries.batch_items,
         "deliveries.batch_bytes": settings.deliveries.batch_bytes,
         "deliveries.attempts_retention_s": settings.deliveries.attempts_retention_s,
@@ -356,6 +377,9 @@ def _check(settings: Settings) -> None:
         "deliveries.buffer_bytes_max": settings.deliveries.buffer_bytes_max,
         "deliveries.read_bytes_max": settings.deliveries.read_bytes_max,
         "events.log_retention_s": settings.events.log_retention_s,
+        "store.readings_retention_s": settings.store.readings_retention_s,
+        "store.batch_readings": settings.store.batch_readings,
+        "store.batch_bytes": settings.store.batch_bytes,
         "events.publish_per_minute": settings.events.publish_per_minute,
         "events.publish_burst": settings.events.publish_burst,
         "events.publish_per_day": settings.events.publish_per_day,

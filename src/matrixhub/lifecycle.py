@@ -36,6 +36,16 @@ async def until_stopped(work: Callable[[], Awaitable[None]], stop: asyncio.Event
         stopping.cancel()
 
 
+async def cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it has ended.
+
+    Once may not do: `asyncio.wait_for` of Python 3.11 swallows a cancellation that comes as what it waits for does.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)
+
+
 class SystemClock:
     """The port `Clock` on the machine's own clocks."""
 

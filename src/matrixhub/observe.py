@@ -192,6 +192,24 @@ class ActionServed(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProviderKeysRead(Fact):
+    """The keys of an identity provider were read."""
+
+    application: str
+    keys: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProviderKeysFailed(Fact):
+    """The keys of an identity provider could not be read; `stale` is 1 where those of before are used on."""
+
+    level: ClassVar[Level] = "warning"
+    application: str
+    error: str
+    stale: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RequestFailed(Fact):
     """A request could not be answered for a fault of ours; `at` is where in the code."""
 
@@ -570,6 +588,64 @@ class UnsignedAllowed(Fact):
     setting: str = "http.dangerously_allow_unsigned"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadingsStored(Fact):
+    """Readings of the stream are in the table of past data; `repeated` were there already."""
+
+    level: ClassVar[Level] = ""
+    messages: int
+    readings: int
+    repeated: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadingsUnstorable(Fact):
+    """Lines of a message are no readings that the store can keep; they are set aside, and the rest is stored."""
+
+    level: ClassVar[Level] = "error"
+    seq: int
+    subject: str
+    readings: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreWaits(Fact):
+    """Readings cannot be stored for past data for now; they wait in the stream, and nothing is lost."""
+
+    level: ClassVar[Level] = "warning"
+    code: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreGoesOn(Fact):
+    """Readings are stored for past data again."""
+
+    seq: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreMissed(Fact):
+    """The stream has lost messages that were not stored, or is another one; `action` says how the store goes on."""
+
+    level: ClassVar[Level] = "error"
+    seq: int
+    first_seq: int
+    last_seq: int
+    action: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreMeasured(Fact):
+    """How many messages the store is behind the stream, and since when the last one it stored was in it."""
+
+    level: ClassVar[Level] = ""
+    behind: int
+    lag_s: float
+
+
 Observe = Callable[[Fact], None]
 
 
@@ -616,6 +692,7 @@ class Metrics:
         self.wrong = counter("credentials_wrong", "Requests with wrong credentials, by scheme.", "scheme")
         self.slowed = counter("credentials_slowed", "Times that no credentials were looked at any more, for a while.")
         self.limited = counter("requests_limited", "Requests that were more than their key may make.")
+        self.provider_keys = counter("provider_keys_reads", "Reads of keys of identity providers, by result.", "result")
         self.messages = counter("stream_messages_stored", "Messages stored in the stream.")
         self.store_time = histogram("stream_write", "From write to acknowledgement by the stream.")
         self.delivered = counter("readings_delivered", "Readings and events taken by destinations.")
@@ -656,6 +733,14 @@ class Metrics:
         self.events_waiting = gauge("events_waiting", "Events that wait for the relay, where it runs.")
         self.events_waiting_s = gauge("events_waiting_seconds", "How long the oldest of them has waited.")
         self.timers = counter("timers", "Timers that were due, by kind and result.", "kind", "result")
+        self.kept = counter("readings_stored", "Readings put into the table of past data.")
+        self.kept_before = counter("readings_stored_before", "Readings of the stream that were in that table already.")
+        self.unstorable = counter("readings_unstorable", "Lines of the stream that are no readings to be stored.")
+        self.keep_time = histogram("readings_store", "One batch of readings, from the stream to its commit.")
+        self.store_waits = counter("store_waits", "Times readings could not be stored, by code.", "code")
+        self.store_missed = counter("store_missed", "Times the stream no longer had what was not stored.")
+        self.store_behind = gauge("store_behind", "Messages that wait to be stored, where the store runs.")
+        self.store_lag = gauge("store_lag_seconds", "How old the stream's oldest message is that waits to be stored.")
         self.timer_lag = histogram("timer_lag", "From when a timer was due to the end of what it did.")
 
     def render(self) -> bytes:
@@ -682,6 +767,10 @@ class Metrics:
                 self.slowed.inc()
             case RateLimited():
                 self.limited.inc()
+            case ProviderKeysRead():
+                self.provider_keys.labels("read").inc()
+            case ProviderKeysFailed():
+                self.provider_keys.labels("failed").inc()
             case ReadingRefused():
                 self.refused.labels(fact.code).inc()
             case MessagesStored():
@@ -751,6 +840,19 @@ class Metrics:
                 self.timer_lag.observe(fact.lag_s)
             case TimerFailed():
                 self.timers.labels(fact.kind, "failed").inc()
+            case ReadingsStored():
+                self.kept.inc(fact.readings)
+                self.kept_before.inc(fact.repeated)
+                self.keep_time.observe(fact.seconds)
+            case ReadingsUnstorable():
+                self.unstorable.inc(fact.readings)
+            case StoreWaits():
+                self.store_waits.labels(fact.code).inc()
+            case StoreMissed():
+                self.store_missed.inc()
+            case StoreMeasured():
+                self.store_behind.set(fact.behind)
+                self.store_lag.set(fact.lag_s)
             case TimerForgotten():
                 self.timers.labels(fact.kind, "forgotten").inc()
 

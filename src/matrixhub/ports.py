@@ -17,6 +17,7 @@ from uuid import UUID
 from matrixhub.model.balance import Account
 from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem
 from matrixhub.model.ids import PropertyId, SubscriptionId, WorkerId
+from matrixhub.model.reading_line import KeptReading
 from matrixhub.model.secret import Secret
 from matrixhub.model.subscription import Express, Filter, Lease, Position, Source, Subscription
 
@@ -375,6 +376,61 @@ class Partitions(Protocol):
         """Drop those whose attempts are all too old, and those whose parked readings all expired; of events, those that
         are too old and were passed on. Raises StoreError.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedLine:
+    """A line of the stream that is no reading the store can keep: the message, which of its lines, and why."""
+
+    seq: int
+    item: int
+    subject: str
+    line: bytes
+    reason: str
+
+
+class ReadingStore(Protocol):
+    """Every reading of the stream, and up to which message of it."""
+
+    async def begin(self, seq: int) -> int:
+        """The last message that is stored; where nothing ever was, everything up to `seq` counts as stored.
+
+        Raises StoreError.
+        """
+        ...
+
+    async def go_back(self, seq: int) -> None:
+        """From now on count only messages up to `seq` as stored; storing again what is there changes nothing.
+
+        Raises StoreError.
+        """
+        ...
+
+    async def store(
+        self, readings: Sequence[KeptReading], refused: Sequence[RefusedLine], *, after_seq: int, to_seq: int
+    ) -> int | None:
+        """Store what the messages behind `after_seq`, up to `to_seq`, hold; how many readings are new.
+
+        Rows and position commit together. None, and nothing is stored, if another message than `after_seq` is the last
+        one by now. Raises StoreError, or UnstorableReading if the database takes one of them not.
+        """
+        ...
+
+    async def takes(self, reading: KeptReading) -> str:
+        """Why the database does not take a reading, '' if it does; nothing is stored. Raises StoreError."""
+        ...
+
+
+class ReadingPartitions(Protocol):
+    """The partitions of readings, one a day."""
+
+    async def make(self, days: Collection[datetime]) -> Mapping[str, int]:
+        """Make those of the days that are missing; how many rows each took over. Raises StoreError."""
+        ...
+
+    async def drop(self, before: datetime) -> Sequence[str]:
+        """Drop those whose readings are all older, and delete what lies elsewhere and is. Raises StoreError."""
         ...
 
 

@@ -26,6 +26,7 @@ from matrixhub.config import (
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
+from matrixhub.deliveries.key_sets import open_key_sets
 from matrixhub.deliveries.notices import Notices
 from matrixhub.deliveries.recent import HeardBus, Recent
 from matrixhub.deliveries.retention import Retention, RetentionSettings
@@ -42,6 +43,7 @@ from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Source
 from matrixhub.modules.access import make_access
+from matrixhub.modules.access.senders import sending_keys
 from matrixhub.modules.scheduler import Fire, Scheduler
 from matrixhub.modules.work import Platform
 from matrixhub.modules.workforce import attendance, overdue, planning
@@ -50,26 +52,28 @@ from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
 from matrixhub.store.devices import save_sightings
-from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, PostgresDuty
+from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, STORE_DUTY, PostgresDuty
 from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
-from matrixhub.store.keys import digest, keep_local_key, valid_keys
+from matrixhub.store.keys import digest, keep_local_key
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.notices import NoticeStore
 from matrixhub.store.partitions import PostgresPartitions
 from matrixhub.store.pool import listen, migrate
+from matrixhub.store.readings import PostgresReadingPartitions, PostgresReadings
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
 from matrixhub.store.timers import TIMER_CHANNEL
 from matrixhub.store.tokens import PostgresTokens
 from matrixhub.store.versions import Versions
+from matrixhub.telemetry import Keeper, KeeperSettings
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer
     from matrixhub.api.patience import Patience
 
-Role = Literal["ingest", "deliveries", "relay", "scheduler", "api"]
-ROLES: tuple[Role, ...] = ("ingest", "deliveries", "relay", "scheduler", "api")
+Role = Literal["ingest", "deliveries", "relay", "scheduler", "store", "api"]
+ROLES: tuple[Role, ...] = ("ingest", "deliveries", "relay", "scheduler", "store", "api")
 
 TIMER_HANDLERS: Mapping[str, Fire] = {**planning.HANDLERS, **attendance.HANDLERS, **overdue.HANDLERS}
 """What timers do, by kind: every module that sets timers adds its own."""
@@ -280,6 +284,8 @@ async def _run_roles(
             checks["relay"] = _as_check(_add_relay(database, buses["events"], observe, stages).healthy)
         if "scheduler" in roles:
             checks["scheduler"] = _as_check(_add_scheduler(database, observe, stages).healthy)
+        if "store" in roles:
+            checks["store"] = _as_check(_add_store(settings, database, bus, observe, stages).healthy)
         parts = None
         if "api" in roles:
             versions = Versions(database)
@@ -299,11 +305,14 @@ async def _run_roles(
                 codec=codec,
                 buses=buses,
                 sender=sender,
+                key_sets=await resources.enter_async_context(open_key_sets(allowed_to_all(settings), observe)),
                 clock=SystemClock(),
                 limits=batch_limits(settings),
                 allowed_to_all=tuple(settings.deliveries.egress_allow),
                 quota=quota_defaults(settings),
                 unhealthy_after_s=settings.devices.unhealthy_after_s,
+                public_url=settings.http.public_url,
+                media_bytes_max=settings.media.property_bytes_max,
             )
         app = make_app(checks, metrics, ingest, parts, observe)
         servers = [http] if https is None else [http, https]
@@ -364,7 +373,10 @@ async def _add_ingest(
     limits = settings.ingest
     origin = new_id("ing")
     registry = Registry(
-        load_slots=partial(all_slots, database), load_keys=partial(valid_keys, database), digest=digest, observe=observe
+        load_slots=partial(all_slots, database),
+        load_keys=partial(sending_keys, Platform(database=database, clock=SystemClock())),
+        digest=digest,
+        observe=observe,
     )
     await registry.reload()
     window = Window(window_s=limits.dedup_window_s, keys_max=limits.dedup_readings_max)
@@ -438,6 +450,20 @@ def _add_scheduler(database: Database, observe: Observe, stages: list[Stage]) ->
     return scheduler
 
 
+def _add_store(settings: Settings, database: Database, bus: NatsBus, observe: Observe, stages: list[Stage]) -> Keeper:
+    """The role `store`: what keeps readings for past data."""
+    kept = KeeperSettings(
+        batch_items=settings.store.batch_readings,
+        batch_bytes=settings.store.batch_bytes,
+        retention_s=settings.store.readings_retention_s,
+    )
+    readings, partitions = PostgresReadings(database), PostgresReadingPartitions(database)
+    duty = PostgresDuty(database.dsn, STORE_DUTY)
+    keeper = Keeper(bus, readings, partitions, duty, SystemClock(), observe, kept)
+    stages.append((keeper.name, keeper.run))
+    return keeper
+
+
 def _add_notices(
     settings: Settings,
     database: Database,
@@ -483,7 +509,8 @@ async def _add_bookkeeping(
         auditor = Auditor(HeardBus(bus, recent[source], clock), books, audits, clock, observe, source)
         partitions = PostgresPartitions(database) if source == PARTITIONS_WITH else None
         retains = PostgresDuty(database.dsn, RETENTION_DUTIES[source])
-        retention = Retention(kept, bus, books, partitions, retains, clock, observe, source)
+        stored = PostgresReadings(database).position if source == "sensors" else None
+        retention = Retention(kept, bus, books, partitions, retains, clock, observe, source, stored=stored)
         await retention.make_partitions()  # before the first attempt is recorded
         stages.append((auditor.name, auditor.run))
         stages.append((retention.name, retention.run))

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.acceptance.hub import Hub
+from tests.acceptance.hub import Hub, Model, quick_commands
+
+
+@pytest.fixture(scope="session", autouse=True)
+def model(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """Hubs begin as copies of one, which is made once for all processes of a run."""
+    own = tmp_path_factory.getbasetemp()
+    Hub.model = Model((own if worker_id == "master" else own.parent) / "hub")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands() -> Iterator[None]:
+    """Commands start at once."""
+    with quick_commands():
+        yield
 
 
 @pytest.fixture(scope="session")

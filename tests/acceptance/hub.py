@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -23,11 +24,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
+from tests.acceptance.nursery import Nursery
 
 from matrixhub.sources.client import HubClient
 from matrixhub.testing.receiver import HttpsReceiver
@@ -37,6 +39,7 @@ DEADLINE_S = 60.0
 POLL_S = 0.02
 
 PROPERTY = "acceptance"
+SITE_FILE = "site.yaml"
 DEVICES = tuple(f"device-{number}" for number in range(8))
 KINDS: tuple[tuple[str, Callable[[int], dict[str, Any]]], ...] = (
     ("SMARTCLEAN#PPLCTR", lambda n: {"count": n % 50, "out_count": n % 7}),
@@ -154,6 +157,14 @@ class Done:
 
 def run_command(*args: str, settings: Mapping[str, str] | None = None, timeout_s: float = 90.0) -> Done:
     """Run a command to its end."""
+    if _nursery is not None:
+        ended = _nursery.run(args, environment(settings or {}), timeout_s)
+        return Done(args, ended.returncode, ended.stdout, ended.stderr)
+    return run_installed_command(*args, settings=settings, timeout_s=timeout_s)
+
+
+def run_installed_command(*args: str, settings: Mapping[str, str] | None = None, timeout_s: float = 90.0) -> Done:
+    """The same, as a user starts it."""
     done = subprocess.run(
         [*command(), *args],
         env=environment(settings or {}),
@@ -164,6 +175,20 @@ def run_command(*args: str, settings: Mapping[str, str] | None = None, timeout_s
         check=False,
     )
     return Done(args, done.returncode, done.stdout, done.stderr)
+
+
+_nursery: Nursery | None = None
+
+
+@contextlib.contextmanager
+def quick_commands() -> Iterator[None]:
+    """Have `run_command` fork its commands from a process that is ready for them."""
+    global _nursery
+    with Nursery(environment({})) as _nursery:
+        try:
+            yield
+        finally:
+            _nursery = None
 
 
 class Program:
@@ -218,12 +243,54 @@ class Program:
         self.process.wait(DEADLINE_S)
 
 
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A hub that was prepared once and stopped. Others begin as copies of it, which is quicker than `initdb`."""
+
+    folder: Path
+
+    def copy_to(self, data: Path) -> str:
+        """Make this data directory a copy; the key that it knows. The first of all processes to ask makes the model."""
+        with self.folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self._key.exists():
+                self._make()
+        _copy(self.folder, data)
+        return self._key.read_text(encoding="utf-8")
+
+    @property
+    def _key(self) -> Path:
+        return self.folder.with_suffix(".key")
+
+    def _make(self) -> None:
+        hub = Hub()
+        try:
+            hub.start()
+            hub.prepare()
+            assert hub.stop() == 0
+            (hub.data / "ports.json").unlink()  # each copy finds its own
+            shutil.rmtree(hub.data / "logs")
+            _copy(hub.data, self.folder)
+            self._key.write_text(hub.key, encoding="utf-8")
+        finally:
+            hub.remove()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a directory with the owners of what is in it, which the engines insist on."""
+    subprocess.run(["cp", "-a", str(source), str(target)], check=True)
+
+
 class Hub:
     """A hub in a directory of its own, which another user may pass through."""
+
+    model: ClassVar[Model | None] = None
+    """What `started` begins with, where the tests have one."""
 
     def __init__(self, settings: Mapping[str, str] | None = None, *, port: int = 0) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="matrixhub-acceptance-"))
         self.directory.chmod(0o755)
+        self.write(SITE_FILE, site_text())
         self.data = self.directory / "data"
         self.settings = {**SETTINGS, **(settings or {})}
         self.port = port
@@ -234,12 +301,19 @@ class Hub:
 
     @classmethod
     @contextlib.contextmanager
-    def started(cls, settings: Mapping[str, str] | None = None, *, port: int = 0) -> Iterator[Hub]:
-        """A running hub that knows the property of the tests and has a key for it; nothing of it is left behind."""
+    def started(cls, settings: Mapping[str, str] | None = None, *, port: int = 0, anew: bool = False) -> Iterator[Hub]:
+        """A running hub that knows the property of the tests and has a key for it; nothing of it is left behind.
+
+        Shape:  anew begins with an empty directory, for engines that could not read the model's.
+        """
         hub = cls(settings, port=port)
         try:
+            model = None if anew else cls.model
+            if model is not None:
+                hub.key = model.copy_to(hub.data)
             hub.start()
-            hub.prepare()
+            if model is None:
+                hub.prepare()
             yield hub
         finally:
             hub.remove()
@@ -272,7 +346,7 @@ class Hub:
 
     def prepare(self) -> None:
         """Declare the property of the tests and make a key for it."""
-        self.ask("site", "apply", str(self.write("site.yaml", site_text())))
+        self.ask("site", "apply", str(self.directory / SITE_FILE))
         self.key = self.ask("key", "create", "--property", PROPERTY)["key"]
 
     def write(self, name: str, text: str) -> Path:

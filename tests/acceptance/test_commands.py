@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from tests.acceptance.hub import PROPERTY, Hub, free_port, run_command, site_text
+from tests.acceptance.hub import PROPERTY, Hub, free_port, run_command, run_installed_command, site_text
 from typer.testing import CliRunner
 
 import matrixhub
@@ -33,7 +33,7 @@ def test_every_command_has_help_with_an_explanation() -> None:
     assert len(every) > 15
     outside: tuple[tuple[str, ...], ...] = ((), ("subscription", "create"))
     for path in outside:
-        done = run_command(*path, "--help")
+        done = run_installed_command(*path, "--help")
         assert (done.code, done.err) == (0, "")
         assert "Usage: matrixhub" in done.said
     for path in every:
@@ -44,7 +44,13 @@ def test_every_command_has_help_with_an_explanation() -> None:
 
 
 def test_the_version_is_printed() -> None:
-    assert run_command("--version").out == f"matrixhub {matrixhub.__version__}\n"
+    assert run_installed_command("--version").out == f"matrixhub {matrixhub.__version__}\n"
+
+
+@pytest.mark.parametrize("args", [("--help",), ("config",), ("key", "create"), ("up", "--listen", "nowhere")])
+def test_a_command_of_the_nursery_says_what_the_installed_one_does(args: tuple[str, ...]) -> None:
+    """Nearly all commands of these tests are run that way."""
+    assert run_command(*args) == run_installed_command(*args)
 
 
 def test_applying_a_site_twice_changes_nothing(hub: Hub) -> None:

@@ -103,7 +103,7 @@ def test_external_engines_out_of_reach_are_told_without_their_passwords() -> Non
 @pytest.mark.skipif(not SYSTEM_POSTGRES, reason="no PostgreSQL of the distribution")
 async def test_the_programs_of_a_system_installation_do_as_well() -> None:
     settings = {"MATRIXHUB_ENGINES__POSTGRES__BIN_DIR": str(SYSTEM_POSTGRES[0].parent)}
-    with Hub.started(settings) as hub:
+    with Hub.started(settings, anew=True) as hub:
         async with hub.customer() as customer:
             sent = await send_some(hub, 100)
             await customer.wait_received(sent)

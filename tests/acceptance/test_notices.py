@@ -20,6 +20,7 @@ from matrixhub.service import find_endpoints
 from matrixhub.store import open_database
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.subscriptions import Codec, create_subscription, delete_subscription, set_state
+from matrixhub.testing.listener import serve_app
 from matrixhub.testing.tls import LocalAuthority
 
 SUBSCRIPTIONS = 10
@@ -36,13 +37,8 @@ async def webhook(authority: LocalAuthority, heard: list[dict[str, Any]]) -> Asy
 
     app = web.Application()
     app.router.add_post("/{path:.*}", receive)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.server_context()).start()
-        yield f"https://127.0.0.1:{runner.addresses[0][1]}/notices"
-    finally:
-        await runner.cleanup()
+    async with serve_app(app, authority.server_context()) as port:
+        yield f"https://127.0.0.1:{port}/notices"
 
 
 async def test_two_processes_tell_a_webhook_once_of_what_the_policy_paused_even_after_a_kill(hub: Hub) -> None:

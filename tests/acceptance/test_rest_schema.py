@@ -52,7 +52,9 @@ def things(hub: Hub) -> Iterator[Mapping[str, str]]:
     hub.ask("key", "create", "--property", PROPERTY)
     key = hub.ask("key", "create", "--property", PROPERTY, "--manage")["key"]
     made = hub.ask("subscription", "create", "--property", PROPERTY, "--url", "https://example.invalid/")
-    yield {"key": key, "subscription_id": made["id"]}
+    pair = hub.ask("key", "create", "--property", PROPERTY, "--access")
+    places = {"its_id": PROPERTY, "building_id": f"{PROPERTY}-b0", "zone_id": f"{PROPERTY}-z0", "slot_id": "rest-0"}
+    yield {"key": key, "subscription_id": made["id"], "key_id": pair["id"], **places}
     while left := json.loads(ask(hub, key, "GET", "/subscriptions"))["items"]:
         for one in left:
             ask(hub, key, "DELETE", f"/subscriptions/{one['id']}")
@@ -82,8 +84,9 @@ def test_a_key_that_may_manage_is_listed_as_such(hub: Hub, things: Mapping[str, 
 )
 def test_an_answer_is_as_the_document_says(hub: Hub, things: Mapping[str, str], case: Any) -> None:
     # Made-up ids lead nowhere; what keeps the thing for the next example is tried with one that is there.
-    if case.method != "DELETE" and "subscription_id" in (case.path_parameters or {}):
-        case.path_parameters["subscription_id"] = things["subscription_id"]
+    for name in case.path_parameters or {}:
+        if case.method != "DELETE" and name in things:
+            case.path_parameters[name] = things[name]
     if isinstance(case.body, dict) and "subscription" in case.body:
         case.body["subscription"] = things["subscription_id"]
     if isinstance(case.body, dict) and "url" in case.body:

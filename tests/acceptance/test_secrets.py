@@ -41,6 +41,7 @@ from matrixhub.service import Endpoints, find_endpoints, stream_settings
 from matrixhub.store import Database, open_database
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.subscriptions import Codec, create_subscription
+from matrixhub.testing.listener import serve_app
 from matrixhub.testing.tls import LocalAuthority
 from matrixhub.testing.token_server import Fail, Issue, TokenBehaviour, TokenServer
 
@@ -117,16 +118,10 @@ async def echoing(client_ca_pem: str = "", name: str = "") -> AsyncIterator[Echo
     echo = Echo()
     app = web.Application(client_max_size=8 * 1024 * 1024)
     app.router.add_post("/{path:.*}", echo.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        names = (name,) if name else ()
-        context = AUTHORITY.server_context(*names, client_ca_pem=client_ca_pem)
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-        echo.base = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    names = (name,) if name else ()
+    async with serve_app(app, AUTHORITY.server_context(*names, client_ca_pem=client_ca_pem)) as port:
+        echo.base = f"https://127.0.0.1:{port}"
         yield echo
-    finally:
-        await runner.cleanup()
 
 
 KINDS = ("200", "207", "500", "text", "401", "403", "307", "429", "410", "422", "garbage", "header")
@@ -440,6 +435,19 @@ def rest(tried: Trial, base: str) -> dict[str, str]:
     shown = say("POST", f"subscriptions/{made}/signing-keys", {"kind": "v1"}, **{"Idempotency-Key": "a new key"})
     found.popitem()
     tried.scanner.plant("signing key that was shown once", json.loads(body_of(shown))["secret"])
+    pair = json.loads(body_of(say("POST", "keys", {"name": "a pair"}, **{"Idempotency-Key": "a new pair"})))
+    found.popitem()
+    tried.scanner.plant("secret of a pair that was shown once", pair["secret"])
+    shown = say("POST", f"keys/{pair['id']}/rotate", {}, **{"Idempotency-Key": "rotated"})
+    found.popitem()
+    tried.scanner.plant("secret of a pair that was rotated", json.loads(body_of(shown))["secret"])
+    brought = {"access_key": "brought/along", "secret": PLANTED.client_secret}
+    say("POST", "keys", {**brought, "access_key": "a;b"})
+    say("POST", "keys", {**brought, "kind": "bearer"})
+    say("POST", "keys", {**brought, "secret": [PLANTED.client_secret]})
+    say("POST", "keys", brought)
+    found.popitem()
+    say("POST", "keys", brought)
     say("PATCH", f"subscriptions/{made}", {"name": "changed"})
     all_wrong: tuple[object, ...] = (
         json.dumps(wanted)[:-1],
@@ -459,7 +467,7 @@ def rest(tried: Trial, base: str) -> dict[str, str]:
     answers = [(wrong, body_of(say("POST", "subscriptions", wrong))) for wrong in all_wrong]
     assert [wrong for wrong, answered in answers if not 400 <= json.loads(answered).get("status", 0) < 500] == []
     say("POST", f"subscriptions/{made}/signing-keys", {"kind": "v1", "secret": f"whsec_{PLANTED.client_secret}"})
-    for path in ("subscriptions", "attempts", "parked", "replays", "balance", "parked/export"):
+    for path in ("subscriptions", "attempts", "parked", "replays", "balance", "parked/export", "keys"):
         say("GET", path)
     return found
 

@@ -415,7 +415,8 @@ async def test_a_read_without_connection_is_a_bus_error() -> None:
         server.close()
 
 
-async def test_nats_out_of_reach_is_an_engine_error_without_the_token() -> None:
+async def test_nats_out_of_reach_is_an_engine_error_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matrixhub.bus.nats.CONNECT_WAIT_S", 0.5)
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

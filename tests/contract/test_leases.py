@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.delivery import Attempt, ParkedItem, time_ordered_id
 from matrixhub.model.destination import Destination
 from matrixhub.model.ids import PropertyId, SubscriptionId, WorkerId
@@ -26,7 +22,6 @@ from matrixhub.ports import Advance, Leases
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
 from matrixhub.store.leases import PostgresLeases
-from matrixhub.store.pool import migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription, set_state, show_subscription
@@ -121,22 +116,12 @@ class Kept:
         return lease
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    top = Path(tempfile.mkdtemp(prefix="mh-leases-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsn(data: Path) -> AsyncIterator[str]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-                await apply_site(database, make_site(3, seed=1), remove=False)
-            yield engines.endpoints.postgres_dsn
+async def dsn(shared_engines: SharedEngines) -> str:
+    dsn = (await shared_engines.new_database()).socket
+    async with open_database(dsn, connections_max=2) as database:
+        await apply_site(database, make_site(3, seed=1), remove=False)
+    return dsn
 
 
 @pytest_asyncio.fixture(params=["memory", "postgres"], loop_scope="module")

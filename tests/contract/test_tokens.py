@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 
-from matrixhub.config import load_settings
 from matrixhub.deliveries.auth.oauth2 import Granted
 from matrixhub.deliveries.auth.tokens import Tokens
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.destination import ClientCredentials, Destination, RefreshToken, TokenAuth
 from matrixhub.model.errors import LeaseLost, ReauthorisationNeeded, TokenFault
 from matrixhub.model.policy import BatchLimits, Policy
 from matrixhub.model.secret import Secret
 from matrixhub.model.subscription import Filter, Position, Subscription
-from matrixhub.observe import ignore
 from matrixhub.ports import TokenStore
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
-from matrixhub.store.pool import migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription, delete_subscription
@@ -47,22 +41,9 @@ LIMITS = Policy(connect_timeout_s=1, total_timeout_s=1)
 NewStore = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-tokens-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsn(data: Path) -> AsyncIterator[str]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-            yield engines.endpoints.postgres_dsn
+async def dsn(shared_engines: SharedEngines) -> str:
+    return (await shared_engines.new_database()).socket
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -12,10 +12,12 @@ import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from matrixhub.testing.listener import Listener
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 END_WAIT_S = 30.0
@@ -34,9 +36,14 @@ class Proxy:
     said: int = 0
     fatal: int = 0
     pid: int = 0
+    lines: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        line = asyncio.current_task()
+        assert line is not None
+        self.lines.add(line)
+        line.add_done_callback(self.lines.discard)
         up_reader, up_writer = await asyncio.open_connection(*self.upstream)
         answers = asyncio.create_task(_pass_on(up_reader, writer))
         try:
@@ -53,6 +60,8 @@ class Proxy:
             answers.cancel()
             writer.close()
             up_writer.close()
+            with contextlib.suppress(ConnectionError):
+                await up_writer.wait_closed()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -70,13 +79,16 @@ async def proxied(dsn: str) -> AsyncIterator[Proxy]:
     assert parts.hostname is not None
     assert parts.port is not None
     proxy = Proxy(dsn, (parts.hostname, parts.port))
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    proxy.dsn = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
+    listener = Listener(("127.0.0.1", 0))
+    server = await asyncio.start_server(proxy.serve, sock=listener)
+    proxy.dsn = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{listener.port}").geturl()
     try:
         yield proxy
     finally:
+        await listener.shut()
         server.close()
+        await listener.end()
+        await asyncio.gather(*proxy.lines)
 
 
 async def run_until(proxy: Proxy, step: int, target: Target, *arguments: object) -> bool:

@@ -42,6 +42,7 @@ from matrixhub.model.policy import Policy
 from matrixhub.model.secret import Secret
 from matrixhub.ports import Push, Sent
 from matrixhub.testing import verifiers
+from matrixhub.testing.listener import serve_app
 from matrixhub.testing.receiver import Answer, Facts, HttpsReceiver
 from matrixhub.testing.samples import sample_push
 from matrixhub.testing.tls import LOCAL_NAMES, LocalAuthority
@@ -510,13 +511,8 @@ async def answering(handler: Handler) -> AsyncIterator[str]:
     """The URL of a server that answers with the handler."""
     app = web.Application(client_max_size=1 << 26)
     app.router.add_post("/{path:.*}", handler)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=AUTHORITY.server_context(*LOCAL_NAMES)).start()
-        yield f"https://127.0.0.1:{runner.addresses[0][1]}/in"
-    finally:
-        await runner.cleanup()
+    async with serve_app(app, AUTHORITY.server_context(*LOCAL_NAMES), handler_cancellation=True) as port:
+        yield f"https://127.0.0.1:{port}/in"
 
 
 def saying(status: int, body: str | bytes = "", **headers: str) -> Handler:

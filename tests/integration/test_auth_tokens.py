@@ -5,24 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import shutil
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import pytest_asyncio
+from tests.engines import Dsns, SharedEngines
 
-from matrixhub.config import load_settings
 from matrixhub.deliveries.auth.oauth2 import Granted, TokenAnswer, read_answer, token_request
 from matrixhub.deliveries.auth.tokens import Tokens
 from matrixhub.deliveries.destinations.https import open_https_sender
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.destination import Destination, RefreshToken
 from matrixhub.model.egress import Allowance
@@ -30,16 +26,15 @@ from matrixhub.model.errors import TokenFault
 from matrixhub.model.policy import BatchLimits, Policy
 from matrixhub.model.secret import Secret
 from matrixhub.model.subscription import Filter, Position, Subscription
-from matrixhub.observe import ignore
 from matrixhub.ports import Push
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
-from matrixhub.store.pool import migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription
 from matrixhub.store.tokens import PostgresTokens
 from matrixhub.testing import verifiers
+from matrixhub.testing.listener import Listener
 from matrixhub.testing.receiver import HttpsReceiver
 from matrixhub.testing.tls import LocalAuthority
 from matrixhub.testing.token_server import Issue, Stall, TokenIssuer, TokenServer
@@ -55,31 +50,9 @@ LIMITS = Policy(connect_timeout_s=1, total_timeout_s=1)
 BODY = b'["{\\"DEVID\\":\\"d\\",\\"DevType\\":\\"T\\",\\"unixT\\":1,\\"v\\":{}}"]'
 
 
-@dataclass
-class Dsns:
-    """PostgreSQL by its socket, and by TCP, which can be cut."""
-
-    socket: str
-    tcp: str
-
-
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-auth-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsns(data: Path) -> AsyncIterator[Dsns]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            found = engines.endpoints
-            async with open_database(found.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-            yield Dsns(found.postgres_dsn, found.postgres_tcp_dsn)
+async def dsns(shared_engines: SharedEngines) -> Dsns:
+    return await shared_engines.new_database()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -251,15 +224,17 @@ class Line:
         self.dsn = ""
 
     async def __aenter__(self) -> Line:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
+        self._listener = Listener(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._accept, sock=self._listener)
+        port = self._listener.port
         self.dsn = self._parts._replace(netloc=self._parts.netloc.rpartition("@")[0] + f"@127.0.0.1:{port}").geturl()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.cut()
+        await self._listener.shut()
         self._server.close()
-        await self._server.wait_closed()
+        await self._listener.end()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cut(self) -> None:

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import nats
 import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 
 from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.subjects import filter_matcher, filter_pattern, sensor_subject
-from matrixhub.config import load_settings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.balance import subscription_balance, take_balances
 from matrixhub.deliveries.pending import count_pending
 from matrixhub.deliveries.retention import Retention, RetentionSettings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.balance import Account, Balance
 from matrixhub.model.delivery import ParkedItem, time_ordered_id
@@ -52,7 +47,7 @@ from matrixhub.store.books import PostgresBooks
 from matrixhub.store.duty import AUDIT_DUTIES, PostgresDuty
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.partitions import PostgresPartitions
-from matrixhub.store.pool import migrate
+from matrixhub.store.readings import PostgresReadings
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription, set_state, update_subscription
@@ -85,31 +80,15 @@ class Engines:
         self.postgres, self.nats = postgres, nats_url
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-balance-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engines(data: Path) -> AsyncIterator[Engines]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as running:
-            async with open_database(running.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-            yield Engines(running.endpoints.postgres_dsn, running.endpoints.nats_url)
+async def engines(shared_engines: SharedEngines) -> Engines:
+    return Engines((await shared_engines.new_database()).socket, shared_engines.nats_url)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def world(engines: Engines) -> AsyncIterator[World]:
+async def world(engines: Engines, shared_engines: SharedEngines) -> AsyncIterator[World]:
     """A property without subscriptions, and an empty stream."""
-    client = await nats.connect(engines.nats)
-    for stream in await client.jetstream().streams_info():
-        await client.jetstream().delete_stream(cast("str", stream.config.name))
-    await client.close()
+    await shared_engines.remove_streams()
     async with (
         open_database(engines.postgres, connections_max=6) as database,
         open_buses(engines.nats, StreamSettings(), ignore) as buses,
@@ -203,7 +182,9 @@ class World:
             await self.clock.advance(1000)
             await auditor.round()
 
-    def retention(self, *, bus: Bus | None = None, books: Books | None = None) -> Retention:
+    def retention(
+        self, *, bus: Bus | None = None, books: Books | None = None, stored: PostgresReadings | None = None
+    ) -> Retention:
         return Retention(
             SETTINGS,
             bus or self.bus,
@@ -212,6 +193,7 @@ class World:
             FreeDuty(),
             self.later,
             self.facts.append,
+            stored=stored.position if stored is not None else None,
         )
 
     async def balances(self) -> dict[SubscriptionId, Balance]:
@@ -775,6 +757,25 @@ async def test_a_paused_subscription_holds_the_stream_until_the_second_age(world
     after = await subscription_balance(world.buses, world.books, made.id)
     assert after.holds
     assert (after.expired, after.pending) == (found.pending, 0)
+
+
+async def test_what_is_not_stored_for_past_data_holds_the_stream_until_the_second_age(world: World) -> None:
+    await world.fill(40)
+    stored = PostgresReadings(world.database)
+    await world.execute("delete from telemetry_progress")
+    await stored.begin(20)
+    world.later.days = 9
+    await world.retention(stored=stored).keep_stream()
+    assert (await world.bus.bounds()).first_seq == 21
+    await stored.go_back(40)
+    await world.retention(stored=stored).keep_stream()
+    assert (await world.bus.bounds()).first_seq == 41
+    await stored.go_back(10)
+    await world.fill(10)
+    world.later.days = 91
+    await world.retention(stored=stored).keep_stream()
+    assert (await world.bus.bounds()).first_seq == 51
+    await world.execute("delete from telemetry_progress")
 
 
 async def test_what_is_young_is_kept_even_when_everybody_has_it(world: World) -> None:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 from tests.integration.waiting import wait_someone_waits
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.devices import Json
 from matrixhub.model.errors import (
     Conflict,
@@ -52,7 +48,7 @@ from matrixhub.observe import ignore
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
 from matrixhub.store.devices import lock_slot, lock_zone, save_sightings, save_slot
-from matrixhub.store.pool import listen, migrate
+from matrixhub.store.pool import listen
 from matrixhub.store.sites import SITE_CHANNEL, all_slots, apply_site, read_site
 from matrixhub.testing.fakes import FakeClock
 
@@ -104,22 +100,9 @@ class World:
         await save_sightings(self.platform.database, [Sighting(slot_id=slot_id, seen_at=seen_at, battery=battery)])
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-devices-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsn(data: Path) -> AsyncIterator[str]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-            yield engines.endpoints.postgres_dsn
+async def dsn(shared_engines: SharedEngines) -> str:
+    return (await shared_engines.new_database()).socket
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 from tests.integration.killing import preload, proxied, run_until
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.ids import AuditId, SeatId, ShiftId, TaskId, ZoneId
 from matrixhub.model.place_draft import LevelDraft, ZoneChange, ZoneDraft
 from matrixhub.model.work_order import IncidentDraft, TaskItem
@@ -39,7 +35,6 @@ from matrixhub.service import TIMER_HANDLERS
 from matrixhub.sources.sites import make_site
 from matrixhub.store import open_database
 from matrixhub.store.duty import SCHEDULER_DUTY, PostgresDuty
-from matrixhub.store.pool import migrate
 from matrixhub.store.sites import apply_site
 from matrixhub.testing.fakes import FakeClock
 
@@ -233,23 +228,10 @@ def ready() -> None:
     preload(__name__)
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-atomic-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(data: Path) -> AsyncIterator[str]:
-    """The address of PostgreSQL."""
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-            yield engines.endpoints.postgres_tcp_dsn
+async def server(shared_engines: SharedEngines) -> str:
+    """The address of a database that a proxy can stand before."""
+    return (await shared_engines.new_database()).tcp
 
 
 @pytest_asyncio.fixture(loop_scope="module")

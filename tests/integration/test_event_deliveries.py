@@ -6,17 +6,15 @@ import asyncio
 import itertools
 import json
 import random
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import nats
 import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 
 from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.subjects import (
@@ -27,7 +25,6 @@ from matrixhub.bus.subjects import (
     filter_patterns,
     sensor_subject,
 )
-from matrixhub.config import load_settings
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.balance import subscription_balance, take_balances
@@ -36,7 +33,6 @@ from matrixhub.deliveries.destinations.https import HttpsSender, open_https_send
 from matrixhub.deliveries.notices import oldest_stored_ms
 from matrixhub.deliveries.recent import HeardBus, Recent
 from matrixhub.deliveries.retention import Retention, RetentionSettings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.destination import Destination, SharedAccessKey
 from matrixhub.model.egress import Allowance
@@ -57,7 +53,6 @@ from matrixhub.store.egress import allow_egress
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.parked import EVERYTHING, ask_redrive, list_parked
 from matrixhub.store.partitions import PostgresPartitions
-from matrixhub.store.pool import migrate
 from matrixhub.store.replays import ask_replay
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
@@ -86,31 +81,15 @@ class Engines:
     nats: str
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-events-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engines(data: Path) -> AsyncIterator[Engines]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as running:
-            async with open_database(running.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-            yield Engines(running.endpoints.postgres_dsn, running.endpoints.nats_url)
+async def engines(shared_engines: SharedEngines) -> Engines:
+    return Engines((await shared_engines.new_database()).socket, shared_engines.nats_url)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def world(engines: Engines) -> AsyncIterator[World]:
+async def world(engines: Engines, shared_engines: SharedEngines) -> AsyncIterator[World]:
     """Two empty streams, and no subscriptions."""
-    client = await nats.connect(engines.nats)
-    for stream in await client.jetstream().streams_info():
-        await client.jetstream().delete_stream(cast("str", stream.config.name))
-    await client.close()
+    await shared_engines.remove_streams()
     async with (
         open_database(engines.postgres, connections_max=6) as database,
         open_buses(engines.nats, StreamSettings(), ignore) as buses,

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
+from matrixhub.model.access import PUBLISHERS
 from matrixhub.model.application import Quota
 from matrixhub.model.errors import (
     Forbidden,
@@ -27,18 +24,19 @@ from matrixhub.model.errors import (
     WrongParameters,
 )
 from matrixhub.model.event import Event, check_envelope, platform_event
+from matrixhub.model.iam import Decision
 from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId
+from matrixhub.modules.access.senders import sending_keys
 from matrixhub.modules.events import change_application, publish_events, register_application, revoke
 from matrixhub.modules.work import Platform
-from matrixhub.observe import ignore
 from matrixhub.ports import RelayProgress
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
+from matrixhub.store.access_keys import page_keys
 from matrixhub.store.applications import list_applications, show_application
 from matrixhub.store.events import PostgresOutbox, latest_events, list_events, record_events
-from matrixhub.store.keys import create_key, digest, find_key, list_keys, valid_keys
+from matrixhub.store.keys import create_key, digest, find_key
 from matrixhub.store.partitions import EVENTS, PostgresPartitions, partition_name, partition_start
-from matrixhub.store.pool import migrate
 from matrixhub.store.sites import apply_site
 from matrixhub.testing.fakes import FakeClock
 
@@ -49,22 +47,9 @@ LIFT = ApplicationId("lift-monitor")
 GOOD: dict[str, Any] = {"Event": "LIFT_STUCK", "Priority": "HIGH", "Description": "Lift 2", "Meta": {"Lift": 2}}
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-events-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsn(data: Path) -> AsyncIterator[str]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-            yield engines.endpoints.postgres_dsn
+async def dsn(shared_engines: SharedEngines) -> str:
+    return (await shared_engines.new_database()).socket
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -318,7 +303,7 @@ async def test_a_revoked_application_publishes_nothing_and_its_keys_are_dead(pla
     _, token = await create_key(platform.database, property_id, "k", application_id=LIFT)
     rights = await find_key(platform.database, token.reveal())
     assert rights is not None
-    assert (rights.application_id, rights.manages) == (LIFT, False)
+    assert (rights.application_id, rights.role_id) == (LIFT, PUBLISHERS)
     revoked = await revoke(platform, property_id, LIFT)
     assert revoked.revoked_at is not None
     assert await revoke(platform, property_id, LIFT) == revoked
@@ -332,8 +317,12 @@ async def test_a_revoked_application_publishes_nothing_and_its_keys_are_dead(pla
 async def test_a_key_of_an_application_does_not_send_readings_and_does_not_manage(platform: Platform) -> None:
     property_id, _ = await registered(platform)
     key_id, token = await create_key(platform.database, property_id, "k", application_id=LIFT)
-    assert digest(token.reveal()) not in await valid_keys(platform.database)
-    assert [(k.id, k.application_id) for k in await list_keys(platform.database, property_id)] == [(key_id, LIFT)]
+    standing = (await sending_keys(platform))[digest(token.reveal())]
+    assert isinstance(standing, Decision)
+    assert standing.code == "IMPLICIT_DENY"
+    assert [(k.id, k.application_id) for k in await page_keys(platform.database, property_id, limit=9)] == [
+        (key_id, LIFT)
+    ]
     with pytest.raises(InvalidValue):
         await create_key(platform.database, property_id, "k", manages=True, application_id=LIFT)
     with pytest.raises(NotFound):

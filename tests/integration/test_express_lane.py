@@ -15,7 +15,6 @@ from tests.integration.test_event_deliveries import (
     FreeDuty,
     Inbox,
     World,
-    data,  # noqa: F401 - a fixture
     engines,  # noqa: F401 - a fixture
     world,  # noqa: F401 - a fixture
 )

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
 from importlib.resources import files
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.observe import Fact, MigrationsApplied, ignore
 from matrixhub.store import open_database
 from matrixhub.store.pool import migrate, migration_files
@@ -30,31 +24,10 @@ where table_schema = 'public' order by 1, 2
 """
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-migrate-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(data: Path) -> AsyncIterator[str]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            yield engines.endpoints.postgres_dsn
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def fresh(server: str, request: pytest.FixtureRequest) -> str:
+async def fresh(shared_engines: SharedEngines) -> str:
     """The address of a new, empty database."""
-    name = "m_" + str(abs(hash(request.node.name)) % 10**9)
-    connection = await asyncpg.connect(server)
-    await connection.execute(f"create database {name}")
-    await connection.close()
-    parts = urlsplit(server)
-    return parts._replace(path=f"/{name}").geturl()
+    return (await shared_engines.new_database(migrated=False)).socket
 
 
 async def test_migrations_are_applied_once_and_repeating_them_changes_nothing(fresh: str) -> None:

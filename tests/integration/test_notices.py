@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from tests.engines import SharedEngines
 
-from matrixhub.config import load_settings
 from matrixhub.deliveries.destinations.https import open_https_sender
 from matrixhub.deliveries.notices import GIVE_UP_S, HIDDEN_S, IN_FLIGHT_EACH_MAX, KEPT_S, Notices
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.delivery import Attempt, ParkedItem, time_ordered_id
 from matrixhub.model.destination import BasicAuth, Destination
@@ -39,7 +35,6 @@ from matrixhub.store import Database, open_database
 from matrixhub.store.egress import allow_egress
 from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.notices import NoticeStore, StoredNotice, list_notices
-from matrixhub.store.pool import migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
 from matrixhub.store.sql import load_statements
@@ -52,6 +47,7 @@ from matrixhub.store.subscriptions import (
     update_subscription,
 )
 from matrixhub.testing.fakes import FakeClock, ScriptedSender, settle
+from matrixhub.testing.listener import serve_app
 from matrixhub.testing.memory_bus import MemoryBus
 from matrixhub.testing.tls import LocalAuthority
 from matrixhub.testing.tokens import MemoryTokens
@@ -69,22 +65,9 @@ WAIT_S = 20.0
 """No wait takes so long; it only keeps a broken test from hanging."""
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-notices-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsn(data: Path) -> AsyncIterator[str]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-            yield engines.endpoints.postgres_dsn
+async def dsn(shared_engines: SharedEngines) -> str:
+    return (await shared_engines.new_database()).socket
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -143,15 +126,9 @@ async def open_channel() -> AsyncIterator[Channel]:
     channel = Channel(authority)
     app = web.Application()
     app.router.add_post("/notices", channel.receive)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.server_context())
-        await site.start()
-        channel.url = f"https://127.0.0.1:{runner.addresses[0][1]}/notices"
+    async with serve_app(app, authority.server_context(), handler_cancellation=True) as port:
+        channel.url = f"https://127.0.0.1:{port}/notices"
         yield channel
-    finally:
-        await runner.cleanup()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

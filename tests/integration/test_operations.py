@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 
 from matrixhub.bus import NatsBus, open_bus
 from matrixhub.bus.subjects import sensor_subject
 from matrixhub.config import load_settings
 from matrixhub.deliveries.desk import FromAttempt, FromPlace, Since, check_reach, plan_replay, remake_body, send_test
-from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.delivery import Attempt, ParkedItem, time_ordered_id
 from matrixhub.model.destination import ClientCredentials, Destination
@@ -46,7 +43,7 @@ from matrixhub.store.parked import (
     parked_of_request,
     show_parked,
 )
-from matrixhub.store.pool import listen, migrate
+from matrixhub.store.pool import listen
 from matrixhub.store.replays import ask_replay, list_replays, show_replay, withdraw_replay
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
@@ -66,28 +63,15 @@ WORKER = WorkerId("wrk_1")
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-operations-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engines(data: Path) -> AsyncIterator[EmbeddedEngines]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-            yield engines
+async def dsn(shared_engines: SharedEngines) -> str:
+    return (await shared_engines.new_database()).socket
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def database(engines: EmbeddedEngines) -> AsyncIterator[Database]:
+async def database(dsn: str) -> AsyncIterator[Database]:
     """An open database without rows."""
-    async with open_database(engines.endpoints.postgres_dsn, connections_max=5) as found:
+    async with open_database(dsn, connections_max=5) as found:
         async with found.connection() as connection:
             await connection.execute(
                 "truncate organisations, properties, subscriptions, subscription_progress, workers, attempts, parked,"
@@ -96,10 +80,16 @@ async def database(engines: EmbeddedEngines) -> AsyncIterator[Database]:
         yield found
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def nats_url(shared_engines: SharedEngines) -> str:
+    await shared_engines.remove_streams()
+    return shared_engines.nats_url
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def bus(engines: EmbeddedEngines) -> AsyncIterator[NatsBus]:
+async def bus(nats_url: str) -> AsyncIterator[NatsBus]:
     """The stream, which goes on from test to test."""
-    async with open_bus(engines.endpoints.nats_url, stream_settings(load_settings(None, {})), ignore) as found:
+    async with open_bus(nats_url, stream_settings(load_settings(None, {})), ignore) as found:
         yield found
 
 

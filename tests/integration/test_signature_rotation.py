@@ -27,6 +27,7 @@ from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import DestinationRefused
 from matrixhub.model.subscription import Format, SigningKey, Subscription
 from matrixhub.ports import Push
+from matrixhub.testing.listener import serve_app
 from matrixhub.testing.samples import sample_subscription
 from matrixhub.testing.tls import LocalAuthority
 from matrixhub.testing.tokens import MemoryTokens
@@ -64,15 +65,12 @@ class VerifyingReceiver:
     async def __aenter__(self) -> VerifyingReceiver:
         app = web.Application()
         app.router.add_post("/", self._receive)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self.authority.server_context())
-        await site.start()
-        self.url = f"https://localhost:{self._runner.addresses[0][1]}/"
+        self._serving = serve_app(app, self.authority.server_context())
+        self.url = f"https://localhost:{await self._serving.__aenter__()}/"
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
+        await self._serving.__aexit__(None, None, None)
 
     async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()

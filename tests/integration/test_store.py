@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.destination import BasicAuth, Destination, NoAuth
 from matrixhub.model.errors import Conflict, EngineError, InvalidValue, NotFound, StoreError
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId, ZoneId, new_id
@@ -24,15 +20,17 @@ from matrixhub.model.policy import BatchLimits
 from matrixhub.model.secret import Secret
 from matrixhub.model.site import Building, Site, SiteChange
 from matrixhub.model.subscription import Filter, Lease, Position, Subscription
+from matrixhub.modules.access.senders import sending_keys
+from matrixhub.modules.work import Platform
 from matrixhub.observe import Fact, PositionsSaved, ignore
 from matrixhub.ports import Advance
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
 from matrixhub.store.access_keys import page_keys
 from matrixhub.store.egress import allow_egress, list_egress, revoke_egress
-from matrixhub.store.keys import create_key, digest, keep_local_key, revoke_key, valid_keys
+from matrixhub.store.keys import create_key, digest, keep_local_key, revoke_key
 from matrixhub.store.leases import PostgresLeases
-from matrixhub.store.pool import listen, migrate
+from matrixhub.store.pool import listen
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots, apply_site, list_properties, read_site, site_change
 from matrixhub.store.subscriptions import (
@@ -45,6 +43,7 @@ from matrixhub.store.subscriptions import (
     show_subscription,
     subscribed_properties,
 )
+from matrixhub.testing.fakes import FakeClock
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -75,22 +74,9 @@ TABLES = (
 ONE, TWO, THREE = WorkerId("wrk_1"), WorkerId("wrk_2"), WorkerId("wrk_3")
 
 
-@pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-store-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsn(data: Path) -> AsyncIterator[str]:
-    with DataDirectory.open(data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-            yield engines.endpoints.postgres_dsn
+async def dsn(shared_engines: SharedEngines) -> str:
+    return (await shared_engines.new_database()).socket
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -266,11 +252,11 @@ async def test_those_who_listen_hear_of_changes(database: Database) -> None:
 async def test_a_key_is_valid_from_its_making_to_its_revocation(database: Database) -> None:
     property_id = await made_property(database)
     key_id, secret = await create_key(database, property_id, "gateway")
-    assert await valid_keys(database) == {digest(secret.reveal()): property_id}
+    assert await sending_keys(Platform(database=database, clock=FakeClock())) == {digest(secret.reveal()): property_id}
     (shown,) = await page_keys(database, property_id, limit=9)
     assert (shown.id, shown.name, shown.revoked_at) == (key_id, "gateway", None)
     await revoke_key(database, property_id, key_id)
-    assert await valid_keys(database) == {}
+    assert await sending_keys(Platform(database=database, clock=FakeClock())) == {}
     assert (await page_keys(database, property_id, limit=9))[0].revoked_at is not None
     with pytest.raises(NotFound):
         await revoke_key(database, property_id, key_id)
@@ -299,7 +285,7 @@ async def test_a_key_belongs_to_its_property(database: Database) -> None:
 async def test_the_local_key_is_kept_once_and_may_change(database: Database) -> None:
     for token in ("a", "a", "b"):
         await keep_local_key(database, token)
-    assert await valid_keys(database) == {digest("b"): None}
+    assert await sending_keys(Platform(database=database, clock=FakeClock())) == {digest("b"): None}
 
 
 # --- subscriptions ---

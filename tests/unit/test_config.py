@@ -87,6 +87,8 @@ def test_every_setting_can_be_set_by_environment_and_by_override(path: str) -> N
     if path == "deliveries.egress_allow":
         text, expected = '["10.0.0.0/8", "*.example.org"]', ("10.0.0.0/8", "*.example.org")
     environment = {"MATRIXHUB_" + path.upper().replace(".", "__"): text}
+    if path == "http.public_url":
+        environment = dict.fromkeys(environment, text := "https://hub.example.org/m")
     if path == "log.level":
         environment = dict.fromkeys(environment, text := "debug")
     if path == "log.format":
@@ -120,6 +122,8 @@ def test_variables_that_commands_read_themselves_are_no_settings() -> None:
     [
         ("[http]\nlisten = 5", r"http\.listen"),
         ("[http]\nlisten = '8080'", r"http\.listen is host:port"),
+        ("[http]\npublic_url = 'hub.example.org'", r"http\.public_url is like"),
+        ("[http]\npublic_url = 'https://hub.example.org/?a'", r"http\.public_url is like"),
         ("[http]\nlisten = ':8080'", r"http\.listen is host:port"),
         ("[http]\nlisten = 'host:99999'", r"http\.listen is host:port"),
         ("[htpp]\nlisten = 'x:1'", "there is no setting htpp"),

@@ -16,11 +16,11 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
 from matrixhub import __version__
-from matrixhub.api import reference
+from matrixhub.api import discovery, reference
 from matrixhub.api.access import Gate
 from matrixhub.api.access.standing import Headers, answer_headers
 from matrixhub.api.actions import ActionsApp, is_actions_path
-from matrixhub.api.auth import provide_property, require_manager
+from matrixhub.api.auth import provide_property, require_permission
 from matrixhub.api.bodies import BODY_BYTES_MAX
 from matrixhub.api.parts import Parts
 from matrixhub.api.problems import exception_handlers
@@ -51,13 +51,15 @@ def make_app(
     checks: Checks, metrics: Metrics, ingest: IngestApp | None, parts: Parts | None = None, observe: Observe = ignore
 ) -> Asgi:
     """The ASGI application of a process, with the faces of the roles that it has."""
-    pages: Any = make_pages(checks, metrics, parts, observe)
-    actions = ActionsApp(parts, Gate(parts), observe) if parts is not None else None
+    gate = Gate(parts) if parts is not None else None
+    pages: Any = make_pages(checks, metrics, parts, observe, gate=gate)
+    actions = ActionsApp(parts, gate, observe) if parts is not None and gate is not None else None
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # The route that carries every reading and the one of all operations are taken here; the others are few enough
-        # for a framework.
-        if ingest is not None and scope["type"] == "http" and scope["path"] == READINGS_PATH:
+        # for a framework. To ask for past readings is a matter of the REST face, where this process has one.
+        asks = parts is not None and scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        if ingest is not None and scope["type"] == "http" and scope["path"] == READINGS_PATH and not asks:
             await ingest(scope, receive, send)
         elif scope["type"] == "http":
             serves = actions if actions is not None and is_actions_path(scope["path"]) else pages
@@ -69,9 +71,18 @@ def make_app(
 
 
 def make_pages(
-    checks: Checks, metrics: Metrics, parts: Parts | None, observe: Observe, *, described: bool = False
+    checks: Checks,
+    metrics: Metrics,
+    parts: Parts | None,
+    observe: Observe,
+    *,
+    gate: Gate | None = None,
+    described: bool = False,
 ) -> Litestar:
-    """What the framework serves; `described` is for making the OpenAPI document, the same for every process."""
+    """What the framework serves, past the gate where there are parts to reach.
+
+    `described` is for making the OpenAPI document, the same for every process.
+    """
 
     @get("/health/live", operation_id="live", summary="The process runs", tags=["health"], sync_to_thread=False)
     def live() -> Health:
@@ -99,11 +110,12 @@ def make_pages(
 
     handlers: list[ControllerRouterHandler] = [live, ready, prometheus, *reference.HANDLERS]
     if parts is not None or described:
+        handlers.extend(discovery.HANDLERS)
         handlers.append(
             Router(
                 path=REST_PATH,
                 route_handlers=rest_handlers(),
-                guards=[require_manager],
+                guards=[require_permission],
                 dependencies={
                     "hub": Provide(lambda: parts, sync_to_thread=False),
                     "property_id": Provide(provide_property),
@@ -112,7 +124,7 @@ def make_pages(
         )
     return Litestar(
         route_handlers=handlers,
-        state=State({"hub": parts}),
+        state=State({"hub": parts, "gate": gate}),
         exception_handlers=exception_handlers(observe),
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=OpenAPIConfig(title="Matrix Hub", version=__version__, use_handler_docstrings=True)

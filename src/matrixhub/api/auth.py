@@ -1,4 +1,4 @@
-"""Who asks, and for which property."""
+"""Who asks over REST, for which property, and whether it may."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter, SkipValidation
 
 from matrixhub.api.access import Credentials, Gate
-from matrixhub.model.access import OPERATOR, PROPERTY_ADMINS, Identity
-from matrixhub.model.errors import Forbidden, InvalidValue
-from matrixhub.model.ids import ApplicationId, PropertyId
+from matrixhub.model import access
+from matrixhub.model.access import PUBLISHERS, SENDERS, Identity
+from matrixhub.model.errors import AccessDenied, Forbidden, InvalidValue
+from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId
+
+OWN = "hub"
+"""What stands before the id of an operation of this face that corresponds to none of Matrix Web Services."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Who holds a key that may manage; `property_id` None is the hub's own key, which is for all properties.
+    """Who asks; `property_id` None is the hub's own key, which is for all properties.
 
     `application_id` is that of a key which publishes the events of an application, and does nothing else; `actor` is
     who records say did it.
@@ -61,34 +65,65 @@ PropertyQuery = Annotated[
 ]
 
 
-def caller_of(identity: Identity, *, publishes: bool) -> Caller:
-    """Who asks; with `publishes`, the key of an application does, too. Raises: Forbidden with a key that may not."""
-    if identity.application_id is not None:
-        if not publishes:
-            raise Forbidden(f"the key publishes events of {identity.application_id}, and does nothing else")
-    elif identity.role_id not in (OPERATOR, PROPERTY_ADMINS):
-        raise Forbidden("the key may send readings and nothing else; one that may: matrixhub key create --manage")
-    return Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
+def permission_of(handler: BaseRouteHandler) -> str:
+    """What a role must allow for a route: what it says itself, else `hub.` and the id of its operation."""
+    return str(handler.opt.get("permission") or f"{OWN}.{getattr(handler, 'operation_id', None)}")
 
 
-async def require_manager(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard: nothing of a request is looked at before its key; then no parameter may be one that is not known.
-
-    A misspelt filter would otherwise mean everything.
+async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard: nothing of a request is looked at before it came past the gate; then no parameter may be one that is
+    not known, for a misspelt filter would otherwise mean everything.
     """
-    hub = connection.app.state.hub
-    publishes = bool(handler.opt.get("publishes"))
-    credentials = Credentials(
-        authorization=connection.headers.get("authorization", ""),
-        address=connection.client.host if connection.client is not None else "",
+    gate: Gate = connection.app.state.gate
+    permission, asked = permission_of(handler), connection.query_params.get("property")
+    identity = await gate.identify(_credentials(connection))
+    asking = Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
+    connection.scope["caller"] = asking  # type: ignore[typeddict-unknown-key]
+    if identity.property_id is not None:
+        asking.property_for(asked)
+    request = access.Request(
+        operation=permission,
+        property_id=identity.property_id or (PropertyId(asked) if asked else None),
+        building_id=_building(connection),
+        address=_address(connection),
     )
-    found = caller_of(await Gate(hub).identify(credentials), publishes=publishes)
-    connection.scope["caller"] = found  # type: ignore[typeddict-unknown-key]
+    try:
+        await gate.authorise(identity, request)
+    except AccessDenied as error:
+        raise _told(identity, error) from error
     known = {"property", *handler.parsed_fn_signature.parameters}
     unknown = [name for name in connection.query_params if name not in known]
     if unknown:
         wrong = [(name[:100], "is not known here") for name in unknown]
         raise InvalidValue("there are parameters that are not known here", fields=wrong)
+
+
+def _credentials(connection: ASGIConnection[Any, Any, Any, Any]) -> Credentials:
+    """What the request says of who sends it. Signatures are not for this face: they cover neither path nor body."""
+    return Credentials(
+        authorization=connection.headers.get("authorization", ""),
+        application=connection.headers.get("x-sc-auth", ""),
+        address=_address(connection),
+    )
+
+
+def _address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    return connection.client.host if connection.client is not None else ""
+
+
+def _building(connection: ASGIConnection[Any, Any, Any, Any]) -> BuildingId | None:
+    """The building that the path names; of others it is not known whether they are what the request is about."""
+    found = connection.path_params.get("building_id")
+    return None if found is None else BuildingId(str(found))
+
+
+def _told(identity: Identity, error: AccessDenied) -> Forbidden:
+    """The denial; to those whose keys are for one thing alone it says how to come by another one."""
+    if identity.role_id == PUBLISHERS and identity.application_id is not None:
+        return Forbidden(f"the key publishes events of {identity.application_id}, and does nothing else")
+    if identity.role_id == SENDERS:
+        return Forbidden("the key may send readings and nothing else; one that may: matrixhub key create --manage")
+    return error
 
 
 def caller(request: Request[Any, Any, Any]) -> Caller:

@@ -18,12 +18,14 @@ ApiRequest = Request[Any, Any, Any]
 
 T = TypeVar("T")
 
-_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_PLACE = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `(?P<name>.*)`$")
 _MISSING = re.compile(r"missing required field `(?P<name>.*)`$")
 
 
-async def read_body(request: ApiRequest, types: tuple[str, ...] = JSON_TYPES) -> bytes:
+async def read_body(
+    request: ApiRequest, types: tuple[str, ...] = JSON_TYPES, *, size_max: int = BODY_BYTES_MAX
+) -> bytes:
     """The bytes of the body. Raises: UnsupportedType, UnsupportedEncoding, BodyTooLarge."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in types:
@@ -31,8 +33,8 @@ async def read_body(request: ApiRequest, types: tuple[str, ...] = JSON_TYPES) ->
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedEncoding("the body is sent without Content-Encoding")
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > BODY_BYTES_MAX:
-        raise BodyTooLarge(f"the body is larger than {BODY_BYTES_MAX:,} bytes")
+    if announced.isdigit() and int(announced) > size_max:
+        raise BodyTooLarge(f"the body is larger than {size_max:,} bytes")
     return await request.body()
 
 

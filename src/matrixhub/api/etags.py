@@ -30,6 +30,16 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
+def version_of(if_match: str | None, version: int) -> int | None:
+    """The version that a change has to find, None where it may be any. Raises as `check_match`.
+
+    >>> version_of('"3"', 3), version_of(None, 3), version_of("*", 3)
+    (3, None, None)
+    """
+    check_match(if_match, version)
+    return None if if_match is None or if_match.strip() == "*" else version
+
+
 def check_match(if_match: str | None, version: int) -> None:
     """Raises: VersionMismatch unless the version is among those of the header, InvalidValue if it cannot be read.
 

@@ -19,7 +19,18 @@ from litestar.handlers import HTTPRouteHandler
 from matrixhub.api.app import READINGS_PATH, REST_PATH, Health, make_pages
 from matrixhub.api.bodies import JSON_TYPES
 from matrixhub.api.problems import PROBLEM_TYPE, FieldProblem, Problem
-from matrixhub.api.rest import documents, key_documents, work_documents
+from matrixhub.api.rest import (
+    access_documents,
+    device_documents,
+    documents,
+    identity_documents,
+    key_documents,
+    metric_documents,
+    place_documents,
+    shift_documents,
+    telemetry_documents,
+    work_documents,
+)
 from matrixhub.ingest.accept import Receipt
 from matrixhub.observe import Metrics, ignore
 
@@ -76,7 +87,7 @@ def openapi_document() -> Json:
         path: {method: _operation(path, operation, handlers) for method, operation in operations.items()}
         for path, operations in found["paths"].items()
     }
-    paths[READINGS_PATH] = {"post": _readings_operation()}
+    paths[READINGS_PATH] |= {"post": _readings_operation()}
     paths["/health/ready"]["get"]["responses"]["503"] = {
         **paths["/health/ready"]["get"]["responses"]["200"],
         "description": "A part of the hub is not fit.",
@@ -149,6 +160,9 @@ def _operation(path: str, found: Json, handlers: Mapping[str, HTTPRouteHandler])
         schema = {"$ref": f"#/components/schemas/{takes.__name__}"}
         types = handler.opt.get("types", JSON_TYPES)
         made["requestBody"] = {"required": True, "content": {kind: {"schema": schema} for kind in types}}
+    elif "takes_bytes" in handler.opt:
+        content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in handler.opt["takes_bytes"]}
+        made["requestBody"] = {"required": True, "content": content}
     made["responses"] = _answers(path, found, handler)
     if path.startswith(REST_PATH):
         for status in _problems(path, found, handler):
@@ -182,6 +196,8 @@ def _answers(path: str, found: Json, handler: HTTPRouteHandler) -> Json:
             status: {"application/json": {"schema": msgspec.json.schema_components([kind], ref_template=REF)[0][0]}}
             for status, kind in given.items()
         }
+    elif "gives_bytes" in handler.opt:
+        content = {200: {kind: {} for kind in handler.opt["gives_bytes"]}}
     elif "answer" in handler.opt:
         content = {200: {handler.opt["answer"][0]: {"schema": {"type": "string"}}}}
     else:
@@ -205,15 +221,27 @@ _SAID = {200: "It is as the document says.", 201: "It was made.", 204: "It is do
 
 REF = "#/components/schemas/{name}"
 
-DOCUMENT_MODULES = (documents, key_documents, work_documents)
+DOCUMENT_MODULES = (
+    documents,
+    key_documents,
+    access_documents,
+    identity_documents,
+    metric_documents,
+    place_documents,
+    device_documents,
+    telemetry_documents,
+    shift_documents,
+    work_documents,
+)
 """Where the documents of the REST face are."""
 
 
 def _problems(path: str, found: Json, handler: HTTPRouteHandler) -> list[int]:
     names = {parameter["name"] for parameter in found.get("parameters", ())}
     statuses = [401, 403, 422, 429, 500, 503]
-    if "takes" in handler.opt:
+    if "takes" in handler.opt or "takes_bytes" in handler.opt:
         statuses += [*_TAKE_A_BODY, 404]
+    statuses += handler.opt.get("problems", ())
     if "{" in path or "Parked" in found["operationId"]:
         statuses.append(404)
     if "If-Match" in names or found["operationId"] == "changeSubscription":
@@ -222,6 +250,8 @@ def _problems(path: str, found: Json, handler: HTTPRouteHandler) -> list[int]:
         statuses += [409, 410]
     if "Idempotency-Key" in names or "signing-keys" in path:
         statuses += [409, 412]
+    if found["tags"] == ["access"] and found["operationId"] not in ("listRoles", "listUserGroups"):
+        statuses.append(409)
     if path.endswith("/body"):
         statuses.append(410)
     statuses += handler.opt.get("problems", ())
@@ -267,7 +297,7 @@ def _readings_operation() -> Json:
     }
     receipt = {"application/json": {"schema": {"$ref": "#/components/schemas/Receipt"}}}
     problem = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    statuses = (400, 401, 405, 413, 415, 503)
+    statuses = (400, 401, 403, 405, 413, 415, 503)
     return {
         "tags": ["readings"],
         "summary": "Send readings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matrixhub.deliveries.key_sets import KeySets
 from matrixhub.model.application import Quota
 from matrixhub.model.policy import BatchLimits
 from matrixhub.modules.access import Access
@@ -17,7 +18,8 @@ from matrixhub.store.versions import Versions
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
     """The parts; `limits` are those of a subscription that names none, `quota` that of an application that does,
-    `allowed_to_all` and `unhealthy_after_s` are the settings.
+    `allowed_to_all`, `unhealthy_after_s`, `public_url` and `media_bytes_max` (of the attachments of a property) are
+    settings.
     """
 
     database: Database
@@ -26,11 +28,14 @@ class Parts:
     codec: Codec
     buses: Buses
     sender: Sender
+    key_sets: KeySets
     clock: Clock
     limits: BatchLimits
     allowed_to_all: tuple[str, ...]
     quota: Quota
     unhealthy_after_s: float
+    media_bytes_max: int
+    public_url: str = ""
 
     @property
     def platform(self) -> Platform:

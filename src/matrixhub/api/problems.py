@@ -19,6 +19,7 @@ from litestar.types import ExceptionHandlersMap
 from msgspec import Meta
 
 from matrixhub.model.errors import (
+    AccessDenied,
     BodyTooLarge,
     InvalidValue,
     MalformedBody,
@@ -33,6 +34,8 @@ from matrixhub.observe import Observe, RequestFailed
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
+
+_MISSING = re.compile(r"Missing required \w+ parameter '(?P<name>[^']*)'")
 
 
 class FieldProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +55,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: Annotated[str, Meta(description="What happened here, for people.")]
     request_id: Annotated[str, Meta(description="The X-Request-Id of the answer.")] = ""
     errors: Annotated[tuple[FieldProblem, ...], Meta(description="The fields that are wrong.")] = ()
+    reason: Annotated[str, Meta(description="Of a denial, its code in Matrix Web Services, as `IMPLICIT_DENY`.")] = ""
 
 
 def problem_of(error: MatrixHubError, request_id: str) -> Problem:
@@ -65,6 +69,7 @@ def problem_of(error: MatrixHubError, request_id: str) -> Problem:
         detail=error.message if error.status < 500 else title,
         request_id=request_id,
         errors=tuple(FieldProblem(path=path, message=message) for path, message in wrong_fields(error)),
+        reason=error.reason if isinstance(error, AccessDenied) else "",
     )
 
 
@@ -96,7 +101,7 @@ def translated(error: Exception) -> MatrixHubError:
         case MethodNotAllowedException():
             return WrongMethod("the path does not take this method")
         case ValidationException():
-            return InvalidValue("a parameter is not allowed here", fields=tuple(_wrong_parameters(error.extra)))
+            return InvalidValue("a parameter is not allowed here", fields=tuple(_wrong_parameters(error)))
         case HTTPException(status_code=413):
             return BodyTooLarge("the body is larger than the limit")
         case HTTPException(status_code=400):
@@ -134,8 +139,10 @@ def allowed_methods(request: Request[Any, Any, Any]) -> str:
     return ", ".join(sorted(methods))
 
 
-def _wrong_parameters(extra: Any) -> list[tuple[str, str]]:
-    entries = extra if isinstance(extra, list) else []
+def _wrong_parameters(error: ValidationException) -> list[tuple[str, str]]:
+    if missing := _MISSING.match(error.detail):
+        return [(missing["name"], "is missing")]
+    entries = error.extra if isinstance(error.extra, list) else []
     return [(_parameter_name(entry), str(entry.get("message", ""))) for entry in entries]
 
 

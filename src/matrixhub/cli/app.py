@@ -17,6 +17,8 @@ from matrixhub.cli.doctor import doctor
 from matrixhub.cli.egress import egress
 from matrixhub.cli.events import events
 from matrixhub.cli.hub import run, up
+from matrixhub.cli.iam import iam
+from matrixhub.cli.identity_applications import identity_application
 from matrixhub.cli.keys import keys
 from matrixhub.cli.local import config_file, fail
 from matrixhub.cli.parked import parked
@@ -92,6 +94,8 @@ app.add_typer(parked, name="parked")
 app.add_typer(egress, name="egress")
 app.add_typer(events, name="events")
 app.add_typer(application, name="application")
+app.add_typer(identity_application, name="identity-application")
+app.add_typer(iam, name="iam")
 
 
 def main() -> None:

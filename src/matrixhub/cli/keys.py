@@ -25,10 +25,10 @@ from matrixhub.modules.access.keys import (
     alter_key,
     drop_key,
     make_access_key,
+    make_bearer_key,
     rotate_key,
 )
-from matrixhub.store.access_keys import page_keys, show_key
-from matrixhub.store.keys import create_key
+from matrixhub.store.access_keys import page_keys
 from matrixhub.store.sites import require_property
 
 LISTED_MAX = 10_000
@@ -90,6 +90,7 @@ def create(
         raise typer.BadParameter("--replay-protected and --expires go with --access")
 
     async def work(operator: Operator) -> dict[str, Any]:
+        platform = platform_of(operator)
         if access:
             draft = AccessKeyDraft(
                 name=name,
@@ -101,17 +102,16 @@ def create(
             return _pair(
                 *await make_access_key(platform_of(operator), operator.codec.sealer, PropertyId(property_id), draft)
             )
-        key_id, token = await create_key(
-            operator.database,
+        key, token = await make_bearer_key(
+            platform,
             PropertyId(property_id),
-            name,
+            name=name,
             manages=manage,
             application_id=ApplicationId(application) if application else None,
             role_id=check_role(role) if role else None,
             rate=check_rate(rate, burst),
         )
-        key = await show_key(operator.database, PropertyId(property_id), key_id)
-        return {**key_document(key), "property": property_id, "manages": manage, "key": token.reveal()}
+        return {**key_document(key), "property": property_id, "key": token.reveal()}
 
     made = _on_hub(data, work)
     if as_json:
@@ -127,11 +127,11 @@ def import_(
     access_key: Annotated[str, typer.Argument(metavar="ACCESS_KEY", help="The access key as clients have it.")],
     property_id: PropertyOption,
     secret_file: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            "--secret-file", exists=True, dir_okay=False, allow_dash=True, help="File with its secret; `-` asks for it."
+            "--secret-file", exists=True, dir_okay=False, allow_dash=True, help="File with its secret; else asked for."
         ),
-    ] = Path("-"),
+    ] = None,
     name: NameOption = "",
     role: RoleOption = PROPERTY_ADMINS,
     rate: RateOption = None,
@@ -180,12 +180,13 @@ def list_(property_id: PropertyOption, data: DataOption = None, as_json: JsonOpt
         print_json([key_document(key) for key in found])
         return
     table = Table(box=None, pad_edge=False)
-    table.add_column("key", no_wrap=True)  # to be copied
-    for title in ("kind", "name", "role", "access key", "created", "good until"):
-        table.add_column(title)
+    for title in ("key", "access key"):
+        table.add_column(title, no_wrap=True)  # to be copied
+    for title in ("kind", "name", "role", "created", "good until"):
+        table.add_column(title, overflow="fold")
     for key in found:
         table.add_row(
-            *(key.id, key.kind, key.name, key.role_id, key.access_key or ""),
+            *(key.id, key.access_key or "", key.kind, key.name, key.role_id),
             f"{key.created_at:%Y-%m-%d %H:%M}",
             _good_until(key),
         )
@@ -318,8 +319,10 @@ def _good_until(key: Key) -> str:
     return f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else ""
 
 
-def _secret_of(path: Path) -> Secret:
+def _secret_of(path: Path | None) -> Secret:
+    if path is None or str(path) == "-":
+        return Secret(ask_secret("Secret"))
     try:
-        return Secret(ask_secret("Secret") if str(path) == "-" else path.read_text(encoding="utf-8").strip())
+        return Secret(path.read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidValue(f"{path} cannot be read as text") from error

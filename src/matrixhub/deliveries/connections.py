@@ -89,6 +89,20 @@ class Connections:
 
         Raises: EgressRefused, DestinationUnreachable if the certificates cannot be used, or one of FAULTS.
         """
+        data = body if len(body) < LARGE_BODY else io.BytesIO(body)
+        async with self._request("POST", url, headers, data, reach) as response:
+            yield response
+
+    @contextlib.asynccontextmanager
+    async def get(self, url: URL, headers: Mapping[str, str], reach: Reach) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer to a GET, as that to a POST."""
+        async with self._request("GET", url, headers, None, reach) as response:
+            yield response
+
+    @contextlib.asynccontextmanager
+    async def _request(
+        self, method: str, url: URL, headers: Mapping[str, str], data: bytes | io.BytesIO | None, reach: Reach
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         tls = await self.tls(reach.ca_pem, reach.certificate)
         async with self._pool(reach.egress_allow) as pool:
             if url.scheme != "https" and not pool.allowance.plain_http:
@@ -96,9 +110,10 @@ class Connections:
                     "http:// is sent to only with the setting deliveries.dangerously_allow_plain_http; use https://"
                 )
             with judged_dial(url.raw_host or "", pool.allowance, reach.property_id):
-                async with pool.session.post(
+                async with pool.session.request(
+                    method,
                     url,
-                    data=body if len(body) < LARGE_BODY else io.BytesIO(body),
+                    data=data,
                     headers=headers,
                     ssl=tls,
                     allow_redirects=False,

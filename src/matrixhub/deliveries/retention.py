@@ -9,7 +9,7 @@ Source: docs/decisions/0009-balance.md
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -87,8 +87,15 @@ class Retention:
         clock: Clock,
         observe: Observe,
         source: Source = "sensors",
+        *,
+        stored: Callable[[], Awaitable[int | None]] | None = None,
     ) -> None:
-        """Of several, one a stream, only one has the `partitions` and what else is kept of all subscriptions."""
+        """Of several, one a stream, only one has the `partitions` and what else is kept of all subscriptions.
+
+        `stored` tells the last message that is stored for past data, None where nothing ever was: what is not stored
+        yet is waited for, like what a subscription waits for.
+        """
+        self._stored = stored
         self._source: Source = source
         self._settings = settings
         self._bus = bus
@@ -173,8 +180,13 @@ class Retention:
         self._observe(StreamPurged(source=self._source, messages=floor - bounds.first_seq, first_seq=floor))
 
     async def _waited_for(self, end: int) -> list[int]:
-        """The first message before `end` that each subscription waits for, active or not; none of those without."""
+        """The first message before `end` that the store and each subscription wait for, active or not; none of those
+        without.
+        """
         found = []
+        stored = await self._stored() if self._stored is not None else None
+        if stored is not None and stored + 1 < end:
+            found.append(stored + 1)
         for account in await self._books.accounts(self._source):
             if account.position.seq < end:
                 seq = await first_wanted(self._bus, want_from(account, account.position), end)

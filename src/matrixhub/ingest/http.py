@@ -15,7 +15,7 @@ from matrixhub.config import Ingest
 from matrixhub.ingest.accept import Acceptor, Receipt
 from matrixhub.ingest.body import parse_items, unpack
 from matrixhub.ingest.registry import Registry
-from matrixhub.model.errors import BodyTooLarge, MatrixHubError, WrongMethod
+from matrixhub.model.errors import AccessDenied, BodyTooLarge, MatrixHubError, WrongMethod
 from matrixhub.observe import Observe, RequestIngested
 
 Scope = MutableMapping[str, Any]
@@ -88,13 +88,15 @@ def problem(error: MatrixHubError) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         headers.append((b"allow", b"POST"))
     if error.retry_helps:
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
-    document = {
+    document: dict[str, Any] = {
         "type": "about:blank",
         "title": (type(error).__doc__ or "").strip().splitlines()[0],
         "status": error.status,
         "code": error.code,
         "detail": error.message,
     }
+    if isinstance(error, AccessDenied):
+        document["reason"] = error.reason
     return _encode(document), headers
 
 

@@ -32,10 +32,10 @@ from matrixhub.model.devices import (
     parameter,
 )
 from matrixhub.model.errors import AbsurdTime, BadTime, BadValue, MalformedReading, NoValues, WrongDeviceType
+from matrixhub.model.reading_line import render_aggregated, render_calendar
 from matrixhub.model.site import Slot
 from matrixhub.model.time import (
     SECONDS_BELOW,
-    Calendar,
     calendar_cache,
     instant_from_iso,
     instant_from_local,
@@ -114,7 +114,7 @@ def plan_slot(slot: Slot, number: int, calendars: dict[tuple[str, bool], Callabl
     tz = zone(slot.time_zone)
     key = (slot.time_zone, aggregates)
     if key not in calendars:
-        calendars[key] = calendar_cache(tz, _render_aggregated if aggregates else _render_calendar)
+        calendars[key] = calendar_cache(tz, render_aggregated if aggregates else render_calendar)
     fixed: dict[str, str] = {
         "Region": slot.time_zone,
         "DEVID": slot.id,
@@ -217,28 +217,6 @@ def _device_hardware(item: Incoming, plan: SlotPlan) -> bytes:
 def _members(fields: Mapping[str, str]) -> bytes:
     """The members of an object without its braces."""
     return _encode(fields)[1:-1]
-
-
-def _render_calendar(calendar: Calendar) -> bytes:
-    """The calendar fields, from the opening brace of the object on."""
-    return _encode(
-        {
-            "t": calendar.t,
-            "time": calendar.time,
-            "dow": calendar.dow,
-            "month": calendar.month,
-            "dom": calendar.dom,
-            "hour": calendar.hour,
-            "minute": calendar.minute,
-            "utc": calendar.utc,
-            "unix": calendar.utc,
-            "expire_at": calendar.expire_at,
-        }
-    )[:-1]
-
-
-def _render_aggregated(calendar: Calendar) -> bytes:
-    return _render_calendar(calendar) + b',"AGG":"%b"' % calendar.t.encode()
 
 
 def _feedback_limits(parameters: Mapping[str, Json]) -> tuple[int, int]:

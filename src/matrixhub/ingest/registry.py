@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from matrixhub.ingest.normalise import SlotPlan, plan_slot
 from matrixhub.lifecycle import rung_by
-from matrixhub.model.errors import StoreError, Unauthorised
+from matrixhub.model.errors import AccessDenied, StoreError, Unauthorised
+from matrixhub.model.iam import Decision
 from matrixhub.model.ids import PropertyId, SlotId
 from matrixhub.model.site import Slot
 from matrixhub.observe import Observe, SlotsLoaded, StoreFailed
@@ -29,13 +30,13 @@ class Registry:
     """The slots and keys in force. `reload` replaces them as a whole; readers see one or the other."""
 
     load_slots: Callable[[], Awaitable[Sequence[Slot]]]
-    load_keys: Callable[[], Awaitable[Mapping[bytes, PropertyId | None]]]
+    load_keys: Callable[[], Awaitable[Mapping[bytes, PropertyId | Decision | None]]]
     digest: Callable[[str], bytes]
     observe: Observe
     slots: Mapping[str, SlotPlan] = field(default_factory=dict)
     _planned: dict[str, tuple[Slot, SlotPlan]] = field(default_factory=dict)
     _calendars: dict[tuple[str, bool], Callable[[int], bytes]] = field(default_factory=dict)
-    _keys: Mapping[bytes, PropertyId | None] = field(default_factory=dict)
+    _keys: Mapping[bytes, PropertyId | Decision | None] = field(default_factory=dict)
     _numbers: dict[tuple[SlotId, str], int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -86,9 +87,12 @@ class Registry:
             await asyncio.sleep(RELOAD_RETRY_S)
 
     def authenticate(self, authorization: str) -> Sender:
-        """Who the `Authorization` header names. Raises: Unauthorised."""
+        """Who the `Authorization` header names. Raises: Unauthorised, AccessDenied where that key may not send."""
         scheme, _, token = authorization.partition(" ")
         digest = self.digest(token.strip())
         if scheme.lower() != "bearer" or digest not in self._keys:
             raise Unauthorised
-        return Sender(property_id=self._keys[digest])
+        found = self._keys[digest]
+        if isinstance(found, Decision):
+            raise AccessDenied(found.why, reason=found.denial)
+        return Sender(property_id=found)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NewType
 
 from matrixhub.model.errors import InvalidValue
-from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId
+from matrixhub.model.ids import ApplicationId, BuildingId, PropertyId, SeatId
 
 RoleId = NewType("RoleId", str)
 
@@ -30,18 +30,33 @@ PUBLISHERS = RoleId("matrixhub#Publishers")
 """The role of keys that publish the events of an application, and do nothing else."""
 
 
-_ROLE = re.compile(r"[A-Za-z0-9_.-]{1,64}#[A-Za-z0-9_.-]{1,64}")
+ROLE_NAME = r"[A-Za-z0-9_.-]{1,64}(#[A-Za-z0-9_.-]{1,64})?"
+"""How the name of a role looks: `<name>` or `<owner>#<name>`."""
+
+_ROLE = re.compile(ROLE_NAME)
+
+
+def is_role_name(text: str) -> bool:
+    """Whether a text can be the name of a role.
+
+    >>> is_role_name("SMARTCLEAN#PropertyAdmins"), is_role_name("GridsViewer"), is_role_name("a b")
+    (True, True, False)
+    """
+    return _ROLE.fullmatch(text) is not None
 
 
 def check_role(text: str) -> RoleId:
     """The text as the role of a key. Raises: InvalidValue for what is no role, and for that of the hub's own key.
 
+    Whether there is such a role is asked of the property; see `resolve_role` in modules/access/roles.py.
+
     >>> check_role("SMARTCLEAN#PropertyAdmins")
     'SMARTCLEAN#PropertyAdmins'
     """
-    if _ROLE.fullmatch(text) is None:
+    if not is_role_name(text):
         raise InvalidValue(
-            "a role is <owner>#<name>, such as SMARTCLEAN#PropertyAdmins", fields=(("role", "is not <owner>#<name>"),)
+            "a role is <name> or <owner>#<name>, such as SMARTCLEAN#PropertyAdmins",
+            fields=(("role", "is not <name> or <owner>#<name>"),),
         )
     if text == OPERATOR:
         raise InvalidValue(f"{OPERATOR} is for the hub's own key only", fields=(("role", "is the hub's own"),))
@@ -116,6 +131,8 @@ class Identity:
     name: str
     property_id: PropertyId | None
     role_id: RoleId
+    email: str = ""  # of a federated user, where its provider vouches for it
+    seat_id: SeatId | None = None  # of a federated user who has one
     boundary_id: RoleId | None = None
     application_id: ApplicationId | None = None
     rate: Rate | None = None

@@ -302,6 +302,12 @@ class AccessDenied(Forbidden):
         super().__init__(message)
 
 
+class MalformedForm(RequestError):
+    """The body is not a form that can be read."""
+
+    code = "MH-R035"
+
+
 class TooOften(RateExceeded):
     """Whoever asks does so more often than it may."""
 
@@ -318,6 +324,38 @@ class SignatureUsed(Unauthorised):
     """The same request was made before with the same signature."""
 
     code = "MH-R028"
+
+
+class FederatedTokenRefused(Unauthorised):
+    """The token of the identity provider is not good here."""
+
+    code = "MH-R032"
+
+
+class IdentityProviderAway(RequestError):
+    """The keys of the identity provider cannot be had now, so that nothing it signed can be verified."""
+
+    code = "MH-R033"
+    status = 503
+    retry_helps = True
+
+
+class SystemRole(Conflict):
+    """The role is one of those that every property has, which cannot be changed."""
+
+    code = "MH-R029"
+
+
+class RoleInUse(Conflict):
+    """The role is still given to somebody."""
+
+    code = "MH-R030"
+
+
+class MemberTaken(Conflict):
+    """A member is in another group of users already; everybody has one role."""
+
+    code = "MH-R031"
 
 
 class ItemRefused(MatrixHubError):
@@ -411,6 +449,14 @@ class LeaseLost(StoreError):
 
     code = "MH-S002"
     status = 409
+    retry_helps = False
+
+
+class UnstorableReading(StoreError):
+    """A line of the stream is no reading that the store can keep."""
+
+    code = "MH-S003"
+    status = 422
     retry_helps = False
 
 

@@ -1,6 +1,6 @@
 """Keys that requests are authenticated by: bearer keys, and pairs of an access key and its secret.
 
-Source: docs/contract/web-services.md §3
+Source: docs/contract/web-services.md §3.5
 """
 
 from __future__ import annotations

@@ -14,11 +14,17 @@ from typing import Generic, Literal, TypeVar
 
 from matrixhub.model.address import Address
 from matrixhub.model.devices import Json
-from matrixhub.model.errors import VersionMismatch, WrongParameters
+from matrixhub.model.errors import LimitViolated, VersionMismatch, WrongParameters
 from matrixhub.model.hours import OperatingHours
 from matrixhub.model.ids import BuildingId, LevelId, PropertyId, ZoneId
 from matrixhub.model.place_events import LevelMark, ZoneMark
 from matrixhub.model.units import Units
+
+PROPERTIES_MAX = 10_000
+"""Most properties of an organisation that are made by clients."""
+
+CATALOGUE_MAX = 1_000
+"""Most entries of a list of an organisation or building: property types, zone categories, zone units."""
 
 BUILDINGS_MAX = 500
 """Most buildings of a property. That there is a limit is published, how high it is not."""
@@ -230,6 +236,12 @@ def level_word(name: str) -> str:
 def is_level_word(text: str) -> bool:
     """Whether it is the word of a level: L and its number."""
     return _LEVEL_WORD.fullmatch(text) is not None
+
+
+def check_catalogue(entries: int) -> None:
+    """Refuse another entry of a list that is full. Raises LimitViolated."""
+    if entries >= CATALOGUE_MAX:
+        raise LimitViolated(f"such a list has at most {CATALOGUE_MAX:,} entries")
 
 
 def check_version(version: int, wanted: int | None) -> None:

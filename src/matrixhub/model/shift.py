@@ -215,11 +215,11 @@ def repeated_span(starts_at: datetime, ends_at: datetime, zone: ZoneInfo, on: da
 
 def shift_record(shift: Shift, organisation_id: str, task_ids: Sequence[TaskId] = ()) -> dict[str, Json]:
     """The shift as Matrix Web Services show it. Source: docs/contract/workforce.md §3.2"""
-    length = int((shift.ends_at - shift.starts_at).total_seconds())
+    length = _seconds(shift.ends_at) - _seconds(shift.starts_at)
     kept = DRAFT_KEPT if shift.status == "UNPUBLISHED" else RECORD_KEPT
     worked = 0
     if shift.started_at is not None and shift.ended_at is not None:
-        worked = int((shift.ended_at - shift.started_at).total_seconds())
+        worked = _seconds(shift.ended_at) - _seconds(shift.started_at)
     return {
         "ID": shift.building_id,
         "ATTR": f"attr#{shift.building_id}#{shift.seat_id}#{shift.id}",

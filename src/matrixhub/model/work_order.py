@@ -102,7 +102,9 @@ TRANSITIONS: Mapping[WorkType, Mapping[tuple[Status, Act], Status | Literal["GON
     },
     "TASK": {
         ("UNPUBLISHED", "publish"): "PUBLISHED",
+        ("UNPUBLISHED", "edit"): "UNPUBLISHED",
         ("UNPUBLISHED", "delete"): GONE,
+        ("PUBLISHED", "edit"): "PUBLISHED",
         ("PUBLISHED", "start"): "STARTED",
         ("PUBLISHED", "delay"): "PUBLISHED",
         ("PUBLISHED", "expire"): "INCOMPLETE",

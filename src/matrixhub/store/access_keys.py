@@ -9,7 +9,7 @@ from typing import Any
 from matrixhub.model.access import Rate, RoleId, bearer_role
 from matrixhub.model.errors import NameTaken, NotFound
 from matrixhub.model.ids import KeyId, PropertyId
-from matrixhub.model.key import AccessPair, Key
+from matrixhub.model.key import AccessPair, Key, KeyKind
 from matrixhub.model.secret import Secret
 from matrixhub.store.keys import read_rate
 from matrixhub.store.pool import Database
@@ -77,21 +77,30 @@ async def rotate_access_key(
         await connection.execute(_SQL["rotate"], property_id, key_id, sealed, now, previous_until)
 
 
-async def change_key(database: Database, key: Key) -> None:
-    """Save what of a key may change: name, role, rate, protection. Raises: NotFound if it is not valid, StoreError."""
-    rate = key.rate
+async def change_key(
+    database: Database,
+    property_id: PropertyId,
+    key_id: KeyId,
+    kind: KeyKind,
+    *,
+    name: str | None,
+    role_id: RoleId | None,
+    rate: Rate | None,
+    replay_protected: bool | None,
+) -> None:
+    """Change a key; what is None stays. Raises: NotFound if the property has no such valid key, StoreError."""
     values = (
-        *(key.property_id, key.id, key.name, key.role_id),
+        *(property_id, key_id, name, role_id),
         *((rate.per_s, rate.burst) if rate is not None else (None, None)),
     )
     async with database.transaction() as connection:
-        if key.kind == "access":
-            changed = await connection.fetchval(_SQL["change"], *values, key.replay_protected)
+        if kind == "access":
+            changed = await connection.fetchval(_SQL["change"], *values, replay_protected)
         else:
             changed = await connection.fetchval(_SQL["change_bearer"], *values)
             await connection.execute("select pg_notify($1, '')", SITE_CHANNEL)  # ingest knows by heart who may send
     if changed is None:
-        raise NotFound(f"property {key.property_id} has no valid key {key.id}")
+        raise NotFound(f"property {property_id} has no valid key {key_id}")
 
 
 async def revoke_access_key(database: Database, property_id: PropertyId, key_id: KeyId, now: datetime) -> bool:

@@ -15,12 +15,17 @@ update access_keys set
   secret = $3, rotated_at = $4
 where property_id = $1 and id = $2;
 
+-- What is null stays.
 -- name: change
-update access_keys set name = $3, role_id = $4, rate_per_s = $5, burst = $6, replay_protected = $7
+update access_keys set
+  name = coalesce($3, name), role_id = coalesce($4, role_id), rate_per_s = coalesce($5, rate_per_s),
+  burst = coalesce($6, burst), replay_protected = coalesce($7, replay_protected)
 where property_id = $1 and id = $2 and revoked_at is null returning id;
 
 -- name: change_bearer
-update ingest_keys set name = $3, role_id = $4, rate_per_s = $5, burst = $6
+update ingest_keys set
+  name = coalesce($3, name), role_id = coalesce($4, role_id), rate_per_s = coalesce($5, rate_per_s),
+  burst = coalesce($6, burst)
 where property_id = $1 and id = $2 and revoked_at is null returning id;
 
 -- name: revoke

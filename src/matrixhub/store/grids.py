@@ -59,10 +59,30 @@ def unique_name(what: str) -> Iterator[None]:
 # --- properties ---
 
 
-async def require_organisation(connection: Any, organisation_id: str) -> None:
-    """Raises: NotFound if there is no such organisation."""
-    if not await connection.fetchval(_SQL["organisation_exists"], organisation_id):
+async def lock_organisation(connection: Any, organisation_id: str) -> None:
+    """Keep others from adding to what is the organisation's until the end of the transaction. Raises NotFound."""
+    if not await connection.fetchval(_SQL["lock_organisation"], organisation_id):
         raise NotFound(f"there is no organisation {organisation_id}")
+
+
+async def count_properties(connection: Any, organisation_id: str) -> int:
+    """How many properties an organisation has."""
+    return int(await connection.fetchval(_SQL["count_properties"], organisation_id))
+
+
+async def count_property_types(connection: Any, organisation_id: str) -> int:
+    """How many property types an organisation has."""
+    return int(await connection.fetchval(_SQL["count_property_types"], organisation_id))
+
+
+async def count_zone_categories(connection: Any, organisation_id: str, building_id: BuildingId | None) -> int:
+    """How many zone categories are in the list of an organisation, or of one of its buildings."""
+    return int(await connection.fetchval(_SQL["count_zone_categories"], organisation_id, building_id))
+
+
+async def count_zone_units(connection: Any, organisation_id: str, building_id: BuildingId | None) -> int:
+    """How many zone units are in the list of an organisation, or of one of its buildings."""
+    return int(await connection.fetchval(_SQL["count_zone_units"], organisation_id, building_id))
 
 
 async def list_properties(connection: Any, organisation_id: str, type_id: str | None = None) -> Sequence[Property]:
@@ -338,6 +358,14 @@ async def save_plan_positions(connection: Any, level: Level, positions: Sequence
 
 
 # --- zones ---
+
+
+async def building_of_zone(connection: Any, property_id: PropertyId, zone_id: ZoneId) -> BuildingId:
+    """The building that a zone is in. Raises NotFound."""
+    found = await connection.fetchval(_SQL["building_of_zone"], property_id, zone_id)
+    if found is None:
+        raise NotFound(f"property {property_id} has no zone {zone_id}")
+    return BuildingId(found)
 
 
 async def read_zone(connection: Any, property_id: PropertyId, building_id: BuildingId, zone_id: ZoneId) -> Zone:

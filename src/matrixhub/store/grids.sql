@@ -5,9 +5,6 @@
 -- name: share_places
 select pg_advisory_xact_lock_shared(hashtextextended($1, 1));
 
--- name: organisation_exists
-select true from organisations where id = $1;
-
 -- name: properties
 select id, organisation_id, name, type_id, address, status, time_zone, country, country_locale, plan_type,
   created_by, created_at, updated_by, updated_at, version
@@ -28,6 +25,24 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
 
 -- name: save_property
 update properties set name = $2, status = $3, updated_by = $4, updated_at = $5, version = $6 where id = $1;
+
+-- name: lock_organisation
+select true from organisations where id = $1 for no key update;
+
+-- name: count_properties
+select count(*) from properties where organisation_id = $1;
+
+-- name: count_property_types
+select count(*) from property_types where organisation_id = $1;
+
+-- name: count_zone_categories
+select count(*) from zone_categories where organisation_id = $1 and building_id is not distinct from $2;
+
+-- name: count_zone_units
+select count(*) from zone_units where organisation_id = $1 and building_id is not distinct from $2;
+
+-- name: building_of_zone
+select b.id from zones z join buildings b on b.id = z.building_id where b.property_id = $1 and z.id = $2;
 
 -- name: property_types
 select id, name from property_types where organisation_id = $1 order by name, id;

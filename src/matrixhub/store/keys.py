@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from matrixhub.model.access import PROPERTY_ADMINS, SENDERS, Rate, RoleId, bearer_role
+from matrixhub.model.access import Rate, RoleId, bearer_role
 from matrixhub.model.errors import Forbidden, InvalidValue, NotFound
 from matrixhub.model.ids import ApplicationId, KeyId, PropertyId, new_id
 from matrixhub.model.secret import Secret
@@ -31,8 +31,6 @@ class KeyRights:
 
     key_id: KeyId
     property_id: PropertyId | None
-    name: str
-    manages: bool
     role_id: RoleId
     application_id: ApplicationId | None = None
     rate: Rate | None = None
@@ -105,13 +103,20 @@ async def find_key(database: Database, token: str) -> KeyRights | None:
     """What a key may do, or None if it is not valid. The hub's own key may do everything. Raises StoreError."""
     async with database.connection() as connection:
         row = await connection.fetchrow(_SQL["find_key"], digest(token))
-    if row is None:
-        return None
+    return None if row is None else _rights(row)
+
+
+async def valid_keys(database: Database) -> Mapping[bytes, KeyRights]:
+    """What every valid key may do, by its digest. Raises StoreError."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(_SQL["valid_keys"])
+    return {row["digest"]: _rights(row) for row in rows}
+
+
+def _rights(row: Any) -> KeyRights:
     return KeyRights(
         key_id=row["key_id"],
         property_id=row["property_id"],
-        name=row["name"],
-        manages=row["manages"],
         role_id=bearer_role(
             row["role_id"],
             property_id=row["property_id"],
@@ -121,13 +126,6 @@ async def find_key(database: Database, token: str) -> KeyRights | None:
         application_id=row["application_id"],
         rate=read_rate(row),
     )
-
-
-async def valid_keys(database: Database) -> Mapping[bytes, PropertyId | None]:
-    """Digest of every valid key and the property it may send readings for (None: all). Raises StoreError."""
-    async with database.connection() as connection:
-        rows = await connection.fetch(_SQL["valid_keys"], [SENDERS, PROPERTY_ADMINS])
-    return {row["digest"]: row["property_id"] for row in rows}
 
 
 def read_rate(row: Any) -> Rate | None:

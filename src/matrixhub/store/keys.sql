@@ -13,11 +13,9 @@ where ingest_keys.digest <> excluded.digest or ingest_keys.revoked_at is not nul
 update ingest_keys set revoked_at = now() where property_id = $1 and id = $2 and revoked_at is null returning id;
 
 -- name: find_key
-select id as key_id, property_id, name, manages or property_id is null as manages, application_id, role_id,
-       rate_per_s, burst
+select id as key_id, property_id, manages, application_id, role_id, rate_per_s, burst
 from ingest_keys where digest = $1 and revoked_at is null;
 
--- Those that may send readings: all but the keys of applications, and those that were given a role which does not.
 -- name: valid_keys
-select digest, property_id from ingest_keys
-where revoked_at is null and application_id is null and (role_id is null or role_id = any($1));
+select digest, id as key_id, property_id, manages, application_id, role_id, rate_per_s, burst
+from ingest_keys where revoked_at is null;

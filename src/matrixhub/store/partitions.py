@@ -35,6 +35,7 @@ class Table:
 ATTEMPTS = Table(name="attempts", column="at", days=1)
 PARKED = Table(name="parked", column="parked_at", days=7)
 EVENTS = Table(name="events", column="at", days=7)
+READINGS = Table(name="readings", column="at", days=1)
 TABLES = (ATTEMPTS, PARKED, EVENTS)
 
 
@@ -78,11 +79,11 @@ class PostgresPartitions:
         """Make those of the next days. See `Partitions.make`."""
         made: dict[str, int] = {}
         for table in TABLES:
-            known = await self._names(table)
+            known = await self.names(table)
             start = partition_start(table, now)
             while start <= now + AHEAD:
                 if partition_name(table, start) not in known:
-                    made |= await self._make(table, start)
+                    made |= await self.make_one(table, start)
                 start += timedelta(days=table.days)
         return made
 
@@ -95,11 +96,12 @@ class PostgresPartitions:
             await connection.execute(_SQL["delete_events"], events_before)
         dropped: list[str] = []
         for table, before in ((ATTEMPTS, attempts_before), (PARKED, parked_before), (EVENTS, events_before)):
-            over = [name for name in await self._names(table) if is_over(table, name, before)]
-            dropped += [name for name in over if await self._drop(table, name)]
+            over = [name for name in await self.names(table) if is_over(table, name, before)]
+            dropped += [name for name in over if await self.drop_one(table, name)]
         return dropped
 
-    async def _make(self, table: Table, start: datetime) -> Mapping[str, int]:
+    async def make_one(self, table: Table, start: datetime) -> Mapping[str, int]:
+        """Make the partition that begins then, unless it is there; how many rows it took over. Raises StoreError."""
         name, until = partition_name(table, start), start + timedelta(days=table.days)
         default, column = f"{table.name}_default", table.column
         async with self._change() as connection:
@@ -120,7 +122,8 @@ class PostgresPartitions:
             )
         return {name: rows}
 
-    async def _drop(self, table: Table, name: str) -> bool:
+    async def drop_one(self, table: Table, name: str) -> bool:
+        """Drop a partition, if all in it may go; whether that was done. Raises StoreError."""
         async with self._change() as connection:
             await connection.execute(f"lock table {table.name} in access exclusive mode")
             if await connection.fetchval("select to_regclass($1)", name) is None:
@@ -142,6 +145,7 @@ class PostgresPartitions:
             await connection.execute(f"set local lock_timeout = '{LOCK_WAIT}'")
             yield connection
 
-    async def _names(self, table: Table) -> Sequence[str]:
+    async def names(self, table: Table) -> Sequence[str]:
+        """The partitions that there are. Raises StoreError."""
         async with self._database.connection() as connection:
             return [row["name"] for row in await connection.fetch(_SQL["list"], table.name)]

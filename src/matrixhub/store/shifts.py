@@ -10,7 +10,7 @@ import msgspec
 
 from matrixhub.model.address import Coordinates, read_address
 from matrixhub.model.errors import NotFound, QueryTooLong
-from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, ZoneId
+from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, TaskId, ZoneId
 from matrixhub.model.shift import OCCUPYING, Break, Cost, Shift, ShiftStatus
 from matrixhub.store.sql import load_statements
 
@@ -175,6 +175,51 @@ async def next_shifts(
 ) -> Sequence[Shift]:
     """The next published shifts of the seat that begin at that instant or later."""
     return [_shift(row) for row in await connection.fetch(_SQL["next"], property_id, seat_id, at, limit)]
+
+
+async def page_shifts(
+    connection: Any,
+    property_id: PropertyId,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    building_id: BuildingId | None = None,
+    seat_id: SeatId | None = None,
+    status: str | None = None,
+    after: tuple[datetime, ShiftId] | None = None,
+    limit: int,
+) -> Sequence[Shift]:
+    """At most so many shifts by begin and id, behind the one named by `after`; `DELAYED` as `shifts_in_range`."""
+    rows = await connection.fetch(
+        _SQL["page"], property_id, building_id, seat_id, status, start, end, *(after or (None, None)), limit
+    )
+    return [_shift(row) for row in rows]
+
+
+async def shift_to_start(
+    connection: Any, property_id: PropertyId, seat_id: SeatId, at: datetime, begins_by: datetime
+) -> Shift | None:
+    """The first shift, published or missed, that is not over at that instant and begins by the other."""
+    row = await connection.fetchrow(_SQL["to_start"], property_id, seat_id, at, begins_by)
+    return None if row is None else _shift(row)
+
+
+async def organisation_of(connection: Any, property_id: PropertyId) -> str:
+    """The organisation whose property it is. Raises NotFound."""
+    found = await connection.fetchval(_SQL["organisation"], property_id)
+    if found is None:
+        raise NotFound(f"there is no property {property_id}")
+    return str(found)
+
+
+async def tasks_of_shifts(
+    connection: Any, property_id: PropertyId, shift_ids: Collection[ShiftId]
+) -> Mapping[ShiftId, Sequence[TaskId]]:
+    """The ids of the task groups of shifts, by shift."""
+    found: dict[ShiftId, list[TaskId]] = {}
+    for row in await connection.fetch(_SQL["tasks_of_shifts"], property_id, list(shift_ids)):
+        found.setdefault(ShiftId(row["shift_id"]), []).append(TaskId(row["id"]))
+    return found
 
 
 async def shift_counts(

@@ -79,3 +79,24 @@ where b.property_id = $1 and b.id = $2 and z.id = any($3::text[]);
 -- name: building_address
 select case when b.is_property_address then p.address else b.address end
 from buildings b join properties p on p.id = b.property_id where b.property_id = $1 and b.id = $2;
+
+-- name: organisation
+select organisation_id from properties where id = $1;
+
+-- name: tasks_of_shifts
+select shift_id, id from work_orders where property_id = $1 and shift_id = any($2::text[]) and type = 'TASK'
+order by starts_at, id;
+
+-- name: page
+select * from shifts
+where property_id = $1 and ($2::text is null or building_id = $2) and ($3::text is null or seat_id = $3)
+  and ($4::text is null or (status = $4 or $4 = 'DELAYED' and status = 'PUBLISHED' and delayed))
+  and starts_at >= coalesce($5, '-infinity'::timestamptz) and starts_at < coalesce($6, 'infinity'::timestamptz)
+  and (starts_at, id) > (coalesce($7, '-infinity'::timestamptz), coalesce($8, ''))
+order by starts_at, id limit $9;
+
+-- What a seat that clocks in may begin with.
+-- name: to_start
+select * from shifts
+where property_id = $1 and seat_id = $2 and status in ('PUBLISHED', 'ABSENT') and starts_at <= $4 and ends_at > $3
+order by starts_at, id limit 1;

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from matrixhub.model.errors import NotFound, QueryTooLong
-from matrixhub.model.ids import PropertyId, SeatId, ShiftId
-from matrixhub.model.timesheet import Timesheet
+from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId
+from matrixhub.model.timesheet import Timesheet, TimesheetStatus
 from matrixhub.store.sql import load_statements
 
 TIMESHEETS_MAX = 5_000
@@ -59,12 +59,27 @@ async def timesheets_in_range(
     *,
     by: Literal["request", "shift"],
     seat_id: SeatId | None = None,
+    building_id: BuildingId | None = None,
 ) -> Sequence[Timesheet]:
     """The timesheets that were requested, or whose shift begins, in a range, its end excluded. Raises QueryTooLong."""
     statement = _SQL["requested" if by == "request" else "of_shifts"]
-    rows = await connection.fetch(statement, property_id, seat_id, start, end, TIMESHEETS_MAX + 1)
+    rows = await connection.fetch(statement, property_id, seat_id, start, end, TIMESHEETS_MAX + 1, building_id)
     if len(rows) > TIMESHEETS_MAX:
         raise QueryTooLong(f"there are more than {TIMESHEETS_MAX} timesheets of that time; ask for less of it")
+    return [_timesheet(row) for row in rows]
+
+
+async def page_timesheets(
+    connection: Any,
+    property_id: PropertyId,
+    *,
+    seat_id: SeatId | None = None,
+    status: TimesheetStatus | None = None,
+    after: tuple[datetime, ShiftId] | None = None,
+    limit: int,
+) -> Sequence[Timesheet]:
+    """At most so many timesheets by when they were requested, behind the one named by `after`."""
+    rows = await connection.fetch(_SQL["page"], property_id, seat_id, status, *(after or (None, None)), limit)
     return [_timesheet(row) for row in rows]
 
 

@@ -15,11 +15,19 @@ where t.property_id = excluded.property_id
 returning *;
 
 -- name: requested
-select * from timesheets
-where property_id = $1 and ($2::text is null or seat_id = $2) and requested_at >= $3 and requested_at < $4
-order by requested_at, shift_id limit $5;
+select t.* from timesheets t join shifts s on s.id = t.shift_id
+where t.property_id = $1 and ($2::text is null or t.seat_id = $2) and t.requested_at >= $3 and t.requested_at < $4
+  and ($6::text is null or s.building_id = $6)
+order by t.requested_at, t.shift_id limit $5;
 
 -- name: of_shifts
 select t.* from timesheets t join shifts s on s.id = t.shift_id
 where t.property_id = $1 and ($2::text is null or t.seat_id = $2) and s.starts_at >= $3 and s.starts_at < $4
+  and ($6::text is null or s.building_id = $6)
 order by s.starts_at, s.id limit $5;
+
+-- name: page
+select * from timesheets
+where property_id = $1 and ($2::text is null or seat_id = $2) and ($3::text is null or status = $3)
+  and (requested_at, shift_id) > (coalesce($4, '-infinity'::timestamptz), coalesce($5, ''))
+order by requested_at, shift_id limit $6;

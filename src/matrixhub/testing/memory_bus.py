@@ -41,8 +41,7 @@ class MemoryBus:
     def _store(self, message: Outgoing) -> BaseException | None:
         if message.id and message.id in self._ids:
             return None
-        size = sum(len(stored.data) for stored in self.messages) + len(message.data)
-        if self.bytes_max is not None and size > self.bytes_max:
+        if self._is_full_for(message.data):
             return StreamFull()
         self._ids.add(message.id)
         self.messages.append(
@@ -156,6 +155,11 @@ class MemoryBus:
 
     def _from(self, seq: int) -> list[Message]:
         return self.messages[max(0, seq - self.first_seq) :]
+
+    def _is_full_for(self, data: bytes) -> bool:
+        if self.bytes_max is None:  # then nothing is added up, which takes its time on a long stream
+            return False
+        return sum(len(stored.data) for stored in self.messages) + len(data) > self.bytes_max
 
     def _require_up(self) -> None:
         if self.down:

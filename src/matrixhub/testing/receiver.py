@@ -29,6 +29,7 @@ from aiohttp import web
 from matrixhub.model.errors import PortInUse
 from matrixhub.testing.event_ledger import EventLedger, NotAnEvent
 from matrixhub.testing.ledger import Ledger, NotAReading
+from matrixhub.testing.listener import BACKLOG, Listener, listen
 from matrixhub.testing.tls import LOCAL_NAMES, LocalAuthority
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -235,7 +236,8 @@ class HttpsReceiver:
         self._context = self._make_context()
         self.flooded_bytes = 0
         self._changed = asyncio.Event()
-        self._server: asyncio.Server | None = None
+        self._listeners: list[Listener] = []
+        self._servers: list[asyncio.Server] = []
         self._runner: web.AppRunner | None = None
 
     @property
@@ -256,7 +258,7 @@ class HttpsReceiver:
     @property
     def is_listening(self) -> bool:
         """Whether connections are taken now."""
-        return self._server is not None
+        return bool(self._servers)
 
     def behave(self, behaviour: Behaviour, *, requests: int | None = None) -> None:
         """Treat requests like this from now on, or only the next so many and accept again after them.
@@ -272,29 +274,35 @@ class HttpsReceiver:
 
         Raises: PortInUse if another program has the port.
         """
-        if self._server is not None:
+        if self._servers:
             return
         if self._runner is None or self._runner.server is None:
             raise RuntimeError("the receiver is not entered")
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._runner.server, self._host, self._port, ssl=self._context, backlog=1024
-            )
+            self._listeners = await listen(self._host, self._port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
             raise PortInUse(f"port {self._port} on {self._host} is in use by another program") from error
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._port = self._listeners[0].port
+        loop = asyncio.get_running_loop()
+        self._servers = [
+            await loop.create_server(self._runner.server, sock=listener, ssl=self._context, backlog=BACKLOG)
+            for listener in self._listeners
+        ]
 
     async def stop_listening(self) -> None:
         """Be gone: refuse connections and abort those there are, in whatever state. `start_listening` ends it."""
-        if self._server is None:
-            return
-        self._server.close()
-        self._server = None
-        if self._runner is not None and self._runner.server is not None:
+        servers, self._servers = self._servers, []
+        for listener in self._listeners:
+            await listener.shut()
+        for server in servers:
+            server.close()
+        if servers and self._runner is not None and self._runner.server is not None:
             for connection in self._runner.server.connections:
                 _reset(connection.transport)
+        for listener in self._listeners:
+            await listener.end()
 
     async def show_certificate(self, *names: str, expired: bool = False) -> None:
         """Abort all connections and show a certificate for these names from now on; without any, a good one again."""

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, unquote_plus
 
 from aiohttp import web
 
+from matrixhub.testing.listener import BACKLOG, Listener
 from matrixhub.testing.tls import LOCAL_NAMES, LocalAuthority
 
 CLIENT_CREDENTIALS, REFRESH_TOKEN = "client_credentials", "refresh_token"
@@ -198,6 +199,7 @@ class TokenServer:
         self._name = name or "127.0.0.1"
         self._port = 0
         self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
 
     @property
     def url(self) -> str:
@@ -224,12 +226,14 @@ class TokenServer:
         if self._runner is None:
             raise RuntimeError("the token server is not entered")
         context = self.authority.server_context(*dict.fromkeys((*LOCAL_NAMES, self._name)))
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=context)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        self._listener = Listener(("127.0.0.1", self._port))
+        self._port = self._listener.port
+        await web.SockSite(self._runner, self._listener, ssl_context=context, backlog=BACKLOG).start()
 
     async def stop_listening(self) -> None:
         """Refuse connections, and end those there are."""
+        if self._listener is not None:
+            await self._listener.shut()
         if self._runner is not None:
             for site in list(self._runner.sites):
                 await site.stop()
@@ -237,6 +241,8 @@ class TokenServer:
                 for connection in list(self._runner.server.connections):
                     if connection.transport is not None:
                         connection.transport.abort()
+        if self._listener is not None:
+            await self._listener.end()
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         if request.content_type != "application/x-www-form-urlencoded":

@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
+from tests.engines import SharedEngines
 from tests.integration.modules.rig import TABLES, World
 
-from matrixhub.config import load_settings
-from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.modules.work import Platform
-from matrixhub.observe import ignore
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
-from matrixhub.store.pool import migrate
 from matrixhub.store.sites import apply_site
 from matrixhub.testing.fakes import FakeClock
 
 
-@pytest.fixture(scope="session")
-def modules_data() -> Iterator[Path]:
-    """A data directory that the engines' user can reach, which pytest's own is not."""
-    top = Path(tempfile.mkdtemp(prefix="mh-modules-"))
-    top.chmod(0o755)
-    yield top / "data"
-    shutil.rmtree(top)
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def modules_dsn(modules_data: Path) -> AsyncIterator[str]:
-    with DataDirectory.open(modules_data) as directory:
-        async with open_engines(directory, load_settings(None, {}).engines, ignore) as engines:
-            async with open_database(engines.endpoints.postgres_dsn, connections_max=2) as database:
-                await migrate(database, ignore)
-                async with database.connection() as connection:  # no test here is about losing power
-                    await connection.execute("alter role current_user set synchronous_commit = off")
-            yield engines.endpoints.postgres_dsn
+async def modules_dsn(shared_engines: SharedEngines) -> str:
+    return (await shared_engines.new_database()).socket
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

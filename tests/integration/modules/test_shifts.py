@@ -709,9 +709,9 @@ async def test_who_could_stand_in_has_nothing_to_do_at_that_time(world: World) -
     seat, busy, free = [await world.seat(name) for name in ("Ann", "Bob", "Cid")]
     await world.shift(busy, world.draft(2 * HOUR, HOUR))
     found = await roster.free_seats(world.platform, world.property_id, seat, world.at(HOUR), world.at(3 * HOUR))
-    assert found == [free]
+    assert [one.id for one in found] == [free]
     found = await roster.free_seats(world.platform, world.property_id, seat, world.at(HOUR), world.at(2 * HOUR))
-    assert found == [busy, free]
+    assert [one.id for one in found] == [busy, free]
 
 
 async def test_details_are_the_shift_its_tasks_and_its_timesheet(world: World) -> None:

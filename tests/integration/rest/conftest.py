@@ -17,6 +17,7 @@ from matrixhub.api import HttpServer, Parts, make_app
 from matrixhub.bus import StreamSettings, open_buses
 from matrixhub.config import load_settings
 from matrixhub.deliveries.destinations.https import open_https_sender
+from matrixhub.deliveries.key_sets import open_key_sets
 from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.application import Quota
@@ -32,6 +33,7 @@ from matrixhub.store.subscriptions import Codec
 from matrixhub.store.versions import Versions
 from matrixhub.testing.tokens import MemoryTokens
 
+MEDIA_BYTES_MAX = 4 * 1024 * 1024
 EGRESS_ALLOW = ("127.0.0.0/8",)
 
 
@@ -54,6 +56,7 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
             open_database(engines.endpoints.postgres_dsn, connections_max=8) as database,
             open_buses(engines.endpoints.nats_url, StreamSettings(), ignore) as buses,
             open_https_sender(Allowance.of(EGRESS_ALLOW), MemoryTokens(), SystemClock()) as sender,
+            open_key_sets(Allowance.of(EGRESS_ALLOW), facts.append) as key_sets,
             aiohttp.ClientSession() as session,
         ):
             await migrate(database, ignore)
@@ -67,11 +70,13 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
                 codec=codec,
                 buses=buses,
                 sender=sender,
+                key_sets=key_sets,
                 clock=SystemClock(),
                 limits=BatchLimits(),
                 allowed_to_all=EGRESS_ALLOW,
                 quota=Quota(),
                 unhealthy_after_s=3600.0,
+                media_bytes_max=MEDIA_BYTES_MAX,
             )
             server, stop = HttpServer("127.0.0.1", 0, 1.0), asyncio.Event()
             serving = asyncio.create_task(server.run(make_app({}, Metrics(), None, hub, facts.append), stop))

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import aiohttp
@@ -18,14 +18,19 @@ from matrixhub.api import Parts
 from matrixhub.bus import NatsBus
 from matrixhub.bus.subjects import sensor_subject
 from matrixhub.lifecycle import SystemClock
+from matrixhub.model.access import PROPERTY_ADMINS, RoleId
 from matrixhub.model.application import Quota
 from matrixhub.model.delivery import Attempt, time_ordered_id
 from matrixhub.model.destination import Destination
-from matrixhub.model.ids import ApplicationId, BuildingId, KeyId, PropertyId, SubscriptionId
+from matrixhub.model.iam import GroupDocument, PolicySet, RoleDocument, Statement
+from matrixhub.model.ids import ApplicationId, BuildingId, IdentityApplicationId, KeyId, PropertyId, SubscriptionId
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Filter, Position, Source, Subscription
 from matrixhub.modules.access.keys import AccessKeyDraft, make_access_key
+from matrixhub.modules.access.roles import create_group, create_role
 from matrixhub.modules.events import publish_events, register_application
+from matrixhub.modules.federation import NewIdentityApplication, register_identity_application
+from matrixhub.modules.property_solutions import add_solution
 from matrixhub.modules.work import Platform
 from matrixhub.observe import Fact
 from matrixhub.ports import Outgoing
@@ -36,6 +41,9 @@ from matrixhub.store.keys import create_key
 from matrixhub.store.replays import ask_replay
 from matrixhub.store.sites import apply_site
 from matrixhub.store.subscriptions import Codec, create_subscription
+
+if TYPE_CHECKING:
+    from tests.integration.rest.shift_routes import ShiftThings
 
 SEEDS = itertools.count(1)
 LOCAL_KEY = "mhk_the-key-of-the-hub-itself"
@@ -138,6 +146,23 @@ class Rig:
         _, token = await create_key(self.database, owner, "", manages=manages)
         return Client(self.url, self.session, token.reveal())
 
+    async def role(self, property_id: PropertyId, *operations: str, **fields: Any) -> RoleId:
+        """A role of the property that allows the operations, and whatever else its document says."""
+        allow = Statement(effect="allow", operations=operations or ("nothing.at.all",))
+        document = RoleDocument(
+            **{
+                "name": f"T#{next(SEEDS)}-{property_id[:16]}",
+                "policy_sets": (PolicySet(name="tested", statements=(allow,)),),
+                **fields,
+            }
+        )
+        return (await create_role(self.parts.platform, property_id, document, actor="ann")).role.id
+
+    async def client_with(self, property_id: PropertyId, role_id: RoleId) -> Client:
+        """A client with a key of the property that has the role."""
+        _, token = await create_key(self.database, property_id, "", role_id=role_id)
+        return Client(self.url, self.session, token.reveal())
+
     async def subscribe(self, property_id: PropertyId, *, seq: int = 1, **fields: Any) -> Subscription:
         """A subscription that begins at a message of the stream."""
         return await create_subscription(
@@ -230,13 +255,18 @@ class Things:
     replay: str
     application: ApplicationId
     key: KeyId
+    identity_application: IdentityApplicationId
+    role: str
+    group: str
+    shifts: ShiftThings | None = None
 
     @property
     def names(self) -> list[bytes]:
         """What must not be seen by another property."""
         ids = (
             *(self.property_id, self.subscription, self.signing_key, self.attempt, self.parked, self.replay),
-            *(self.application, self.key),
+            *(self.application, self.key, self.identity_application, self.role, self.group),
+            *((self.shifts.shift, self.shifts.integration) if self.shifts else ()),
         )
         return [str(one).encode() for one in ids]
 
@@ -253,6 +283,14 @@ async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: st
     assert key.status == 201, key.content
     application = await rig.application(property_id)
     pair, _ = await make_access_key(rig.parts.platform, rig.codec.sealer, property_id, AccessKeyDraft())
+    asked = NewIdentityApplication(
+        provider="auth0", issuer="https://id.example.org/", audience="c", role_id=PROPERTY_ADMINS
+    )
+    identity_application = await register_identity_application(rig.parts.platform, property_id, asked)
+    await add_solution(rig.parts.platform, property_id, "bin", actor="ann")
+    role, group = await rig.role(property_id, "scgrids.*"), f"group-{property_id[:16]}"
+    members = GroupDocument(name=group, role="GridsViewer")
+    await create_group(rig.parts.platform, property_id, members, actor="ann")
     return Things(
         property_id=property_id,
         subscription=made.id,
@@ -262,4 +300,7 @@ async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: st
         replay=replay.id,
         application=application,
         key=pair.id,
+        identity_application=identity_application.id,
+        role=role,
+        group=group,
     )

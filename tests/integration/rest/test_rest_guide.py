@@ -34,6 +34,7 @@ async def test_every_example_of_the_guide_does_what_it_says(rig: Rig) -> None:
         "ATTEMPT": str(things.attempt),
         "PARKED": str(things.parked),
         "REPLAY": things.replay,
+        "PAIR": things.key,
     }
     tried = curls()
     assert len(tried) > 15

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 import pytest_asyncio
 from tests.integration.rest.actions.desk import KEPT, Desk, furnish
+from tests.integration.rest.place_routes import PLACE_ROUTES, Places, make_places
 from tests.integration.rest.rig import LOCAL_KEY, SEEDS, Client, Reply, Rig, Things, make_things
+from tests.integration.rest.shift_routes import SHIFT_ROUTES, SHIFT_STATEMENTS, STATES, with_shift_things
 from tests.integration.rest.work_routes import WORK_ROUTES
 
 from matrixhub.api.openapi import openapi_document
@@ -20,11 +23,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A good request: path and body. `shown` where anyone gets an answer, with what is his own in it."""
+    """A good request: path and body. `shown` where anyone gets an answer, with what is his own in it; `refused` is
+    what others are told elsewhere.
+    """
 
     path: Callable[[Things], str]
     body: Callable[[Things], object] = lambda _: None
     shown: bool = False
+    refused: str = "MH-R008"
 
 
 def fixed(path: str, body: object = None) -> Route:
@@ -37,6 +43,11 @@ def of_subscription(rest: str = "", body: object = None) -> Route:
 
 def named(path: str, **body: object) -> Route:
     return Route(lambda _: path, lambda t: {"subscription": t.subscription, **body})
+
+
+def a_role(name: str) -> dict[str, object]:
+    statement = {"effect": "allow", "operations": ["scgrids.*"]}
+    return {"name": name, "policy_sets": [{"name": "reading", "statements": [statement]}]}
 
 
 ROUTES: dict[str, Route] = {
@@ -64,6 +75,8 @@ ROUTES: dict[str, Route] = {
     "showReplay": Route(lambda t: f"/replays/{t.replay}"),
     "withdrawReplay": Route(lambda t: f"/replays/{t.replay}"),
     "showBalance": fixed("/balance"),
+    "listReadings": fixed("/readings"),
+    "exportReadings": fixed("/readings/export"),
     "listEvents": fixed("/events"),
     "publishEvents": Route(
         lambda _: "/events",
@@ -82,7 +95,39 @@ ROUTES: dict[str, Route] = {
     "changeKey": Route(lambda t: f"/keys/{t.key}", lambda _: {"name": "changed"}),
     "rotateKey": Route(lambda t: f"/keys/{t.key}/rotate", lambda _: {}),
     "revokeKey": Route(lambda t: f"/keys/{t.key}"),
+    **{operation: Route(*given) for operation, given in SHIFT_ROUTES.items()},
+    "listRoles": fixed("/roles"),
+    "createRole": Route(lambda _: "/roles", lambda _: a_role(f"R-{next(SEEDS)}"), shown=True),
+    "showRole": Route(lambda t: f"/roles/{quote(t.role)}"),
+    "changeRole": Route(lambda t: f"/roles/{quote(t.role)}", lambda _: {"description": "changed"}),
+    "removeRole": Route(lambda t: f"/roles/{quote(t.role)}"),
+    "listRoleChanges": Route(lambda t: f"/roles/{quote(t.role)}/changes", shown=True),
+    "listUserGroups": fixed("/user-groups"),
+    "createUserGroup": Route(
+        lambda _: "/user-groups", lambda _: {"name": f"g{next(SEEDS)}", "role": "GridsViewer"}, shown=True
+    ),
+    "showUserGroup": Route(lambda t: f"/user-groups/{t.group}"),
+    "changeUserGroup": Route(lambda t: f"/user-groups/{t.group}", lambda _: {"role": "PropertyViewer"}),
+    "removeUserGroup": Route(lambda t: f"/user-groups/{t.group}"),
+    "explainAccess": Route(lambda _: "/explanations", lambda t: {"operation": "scgrids.readZone", "key": t.key}),
     "revokeApplication": Route(lambda t: f"/applications/{t.application}"),
+    "showMetrics": fixed("/metrics/PROPERTY_METRICS"),
+    "listMetricDays": fixed("/metrics/VCS_WO_DAILY_COUNT_BY_TYPE/days?first=20240301&last=20240310"),
+    "listSolutions": fixed("/solutions"),
+    "showSolution": fixed("/solutions/bin"),
+    "addSolution": fixed("/solutions/bin/add"),
+    "approveSolution": Route(lambda _: "/solutions/bin/approve", refused="MH-R022"),
+    "denySolution": Route(lambda _: "/solutions/bin/deny", refused="MH-R022"),
+    "listIdentityApplications": fixed("/identity-applications"),
+    "createIdentityApplication": fixed(
+        "/identity-applications",
+        {"provider": "auth0", "issuer": "https://id.example.org/", "audience": "c", "role": "SMARTCLEAN#IAMViewOnly"},
+    ),
+    "showIdentityApplication": Route(lambda t: f"/identity-applications/{t.identity_application}"),
+    "changeIdentityApplication": Route(
+        lambda t: f"/identity-applications/{t.identity_application}", lambda _: {"enabled": False}
+    ),
+    "removeIdentityApplication": Route(lambda t: f"/identity-applications/{t.identity_application}"),
 }
 
 OPERATIONS = {
@@ -105,33 +150,51 @@ async def receiver() -> AsyncIterator[HttpsReceiver]:
 class Ask:
     """A good request to a route about one property's things, to be made by whom one likes."""
 
-    method: str
+    operation: str
     path: str
-    body: object
+    make_body: Callable[[], object]
 
     async def by(self, client: Client, query: str = "") -> Reply:
-        return await client.ask(self.method, self.path + query, self.body)
+        body = self.make_body()
+        kind = {"Content-Type": "application/octet-stream"} if isinstance(body, bytes) else {}
+        path = self.path + (query.replace("?", "&") if "?" in self.path else query)
+        method, described = OPERATIONS[self.operation]
+        reply = await client.ask(method, path, body, headers=kind)
+        assert str(reply.status) in described["responses"]
+        return reply
 
 
-async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[Ask, Things | Desk, Client]:
+async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[Ask, Things | Places | Desk, Client]:
     """The request, the things it is about, and a client of their owner."""
     if operation in WORK_ROUTES:
         desk, of_work = await furnish(rig), WORK_ROUTES[operation]
         path = await of_work.prepare(desk)
-        return Ask(OPERATIONS[operation][0], path, of_work.body(desk)), desk, desk.matrix.client
+        return Ask(operation, path, lambda: of_work.body(desk)), desk, desk.matrix.client
     property_id = await rig.property()
     owner = await rig.client(property_id)
-    things = await make_things(rig, property_id, owner, receiver.url)
+    if operation in PLACE_ROUTES:
+        places, of_place = await make_places(rig, property_id), PLACE_ROUTES[operation]
+        return Ask(operation, of_place.path(places), lambda: of_place.body(places)), places, owner
+    if operation in SHIFT_ROUTES:
+        things = await with_shift_things(rig, property_id, STATES.get(operation, "published"))
+    else:
+        things = await make_things(rig, property_id, owner, receiver.url)
     route = ROUTES[operation]
-    return Ask(OPERATIONS[operation][0], route.path(things), route.body(things)), things, owner
+    return Ask(operation, route.path(things), lambda: route.body(things)), things, owner
 
 
 def shown(operation: str) -> bool:
     """Whether anyone gets an answer, with what is his own in it."""
-    return (WORK_ROUTES.get(operation) or ROUTES[operation]).shown
+    route = WORK_ROUTES.get(operation) or PLACE_ROUTES.get(operation) or ROUTES[operation]
+    return route.shown
 
 
-async def rows(rig: Rig, things: Things | Desk) -> list[Any]:
+def refused(operation: str) -> str:
+    """What somebody else is told where he gets no answer."""
+    return ROUTES[operation].refused if operation in ROUTES else "MH-R008"
+
+
+async def rows(rig: Rig, things: Things | Places | Desk) -> list[Any]:
     """All that is kept of the things."""
     statements = (
         "select * from subscription_overviews where property_id = $1",
@@ -141,7 +204,23 @@ async def rows(rig: Rig, things: Things | Desk) -> list[Any]:
         "select property_id, key from idempotency_keys where property_id = $1",
         "select * from applications where property_id = $1",
         "select * from access_keys where property_id = $1",
+        "select * from identity_applications where property_id = $1 order by id",
+        "select * from property_solutions where property_id = $1",
         "select line from events where property_id = $1 order by number",
+        *SHIFT_STATEMENTS,
+        "select * from iam_roles where property_id = $1",
+        "select * from iam_groups where property_id = $1",
+        "select * from iam_changes where property_id = $1",
+        "select * from properties where id = $1",
+        "select * from building_overviews where property_id = $1 order by id",
+        "select * from level_overviews where property_id = $1 order by id",
+        "select * from zone_overviews where property_id = $1 order by id",
+        "select * from slots where property_id = $1 order by id",
+        "select * from audits where property_id = $1",
+        "select * from media where property_id = $1",
+        "select c.id from zone_categories c join buildings b on b.id = c.building_id where b.property_id = $1",
+        "select u.id from zone_units u join buildings b on b.id = u.building_id where b.property_id = $1",
+        "select p.* from plan_positions p join zone_overviews z using (level_id) where z.property_id = $1",
         *(f"select t::text from {table} t where property_id = $1 order by 1" for table in KEPT),
     )
     async with rig.database.connection() as connection:
@@ -149,7 +228,7 @@ async def rows(rig: Rig, things: Things | Desk) -> list[Any]:
 
 
 async def test_no_route_is_forgotten_here() -> None:
-    assert set(ROUTES) | set(WORK_ROUTES) == set(OPERATIONS)
+    assert set(ROUTES) | set(PLACE_ROUTES) | set(WORK_ROUTES) == set(OPERATIONS)
 
 
 @every_route
@@ -158,8 +237,9 @@ async def test_a_route_serves_the_owner_and_nobody_else(rig: Rig, receiver: Http
     foreign = await rig.client()
     before = await rows(rig, things)
     told = await ask.by(foreign)
-    assert told.status < 300 if shown(operation) else told.code == "MH-R008", told.content
-    assert not [name for name in things.names if name in told.content and name.decode() not in ask.path + str(ask.body)]
+    assert told.status < 300 if shown(operation) else told.code == refused(operation), told.content
+    said = unquote(ask.path) + str(ask.make_body())
+    assert not [name for name in things.names if name in told.content and name.decode() not in said]
     assert (await ask.by(foreign, f"?property={things.property_id}")).code == "MH-R014"
     assert await rows(rig, things) == before
     assert 200 <= (served := await ask.by(owner)).status < 300, served.content
@@ -174,7 +254,7 @@ async def test_a_route_serves_the_hubs_own_key_for_the_property_it_names(
     unnamed = await ask.by(local)
     assert (unnamed.code, unnamed.wrong) == ("MH-R010", ["property"])
     other = await ask.by(local, f"?property={await rig.property()}")
-    assert other.status < 300 if shown(operation) else other.code == "MH-R008"
+    assert other.status < 300 if shown(operation) else other.code == refused(operation)
     assert 200 <= (served := await ask.by(local, f"?property={things.property_id}")).status < 300, served.content
 
 
@@ -207,17 +287,23 @@ BAD_BODIES: tuple[tuple[str, bytes, dict[str, str], str], ...] = (
 )
 
 
-@pytest.mark.parametrize("operation", sorted(o for o, (_, found) in OPERATIONS.items() if "requestBody" in found))
+def takes_json(operation: str) -> bool:
+    """Whether it takes a document, and not a file."""
+    return "application/json" in OPERATIONS[operation][1].get("requestBody", {}).get("content", {})
+
+
+@pytest.mark.parametrize("operation", [name for name in sorted(OPERATIONS) if takes_json(name)])
 async def test_a_bad_body_is_told_what_is_wrong_with_it_and_does_nothing(
     rig: Rig, receiver: HttpsReceiver, operation: str
 ) -> None:
     ask, things, owner = await prepared(rig, receiver, operation)
     before = await rows(rig, things)
     for what, body, headers, code in BAD_BODIES:
-        told = await owner.ask(ask.method, ask.path, body, headers=headers)
+        told = await owner.ask(OPERATIONS[operation][0], ask.path, body, headers=headers)
         assert told.code in code.split(), what
-    assert isinstance(ask.body, dict)
-    told = await owner.ask(ask.method, ask.path, {**ask.body, "surprise": 1})
+    good = ask.make_body()
+    assert isinstance(good, dict)
+    told = await owner.ask(OPERATIONS[operation][0], ask.path, {**good, "surprise": 1})
     assert (told.code, told.wrong) == ("MH-R010", ["surprise"])
     assert await rows(rig, things) == before
 

@@ -35,6 +35,7 @@ from matrixhub.model.egress import Address, Allowance, canonical_host, canonical
 from matrixhub.model.errors import DestinationUnreachable, EgressRefused, InvalidValue
 from matrixhub.model.ids import PropertyId
 from matrixhub.ports import Push
+from matrixhub.testing.listener import serve_app
 from matrixhub.testing.receiver import HttpsReceiver
 from matrixhub.testing.samples import sample_push
 from matrixhub.testing.tokens import MemoryTokens
@@ -539,11 +540,8 @@ async def test_plain_http_is_spoken_only_with_the_dangerous_switch(allowed: bool
 
     app = web.Application()
     app.router.add_post("/", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        destination = Destination(url=f"http://127.0.0.1:{runner.addresses[0][1]}/")
+    async with serve_app(app) as port:
+        destination = Destination(url=f"http://127.0.0.1:{port}/")
         allowance = Allowance.of(LOOPBACK, plain_http=allowed)
         async with open_https_sender(allowance, MemoryTokens(), SystemClock()) as sender:
             if allowed:
@@ -551,8 +549,6 @@ async def test_plain_http_is_spoken_only_with_the_dangerous_switch(allowed: bool
             else:
                 with pytest.raises(EgressRefused, match="dangerously_allow_plain_http"):
                     await sender.send(sample_push(destination, b"[]"))
-    finally:
-        await runner.cleanup()
 
 
 def test_limits_of_a_request_are_not_rounded_to_full_seconds() -> None:

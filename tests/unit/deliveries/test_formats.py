@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from matrixhub.deliveries.formats import Body, frame_bytes, make_body
@@ -263,52 +263,52 @@ READINGS = st.builds(
 )
 
 
-@pytest.mark.parametrize("name", FORMATS)
 @settings(derandomize=True, max_examples=40, deadline=None)
 @given(texts=st.lists(READINGS, min_size=1, max_size=6))
-def test_every_format_gives_the_readings_back_and_the_same_bytes_again(name: str, texts: list[str]) -> None:
-    chosen = FORMATS[name]
-    body = make_body(chosen, escaped(*texts))
-    expected: Sequence[object] = [json.loads(t) for t in texts] if chosen.format.body == "cloudevents" else texts
-    assert readings_of(chosen, body) == expected
-    assert make_body(chosen, escaped(*texts)) == body
-    if chosen.format.body == "cloudevents":
-        for found in json.loads(unpacked(body)):
-            check_event(found)
+def test_every_format_gives_the_readings_back_and_the_same_bytes_again(texts: list[str]) -> None:
+    for name, chosen in FORMATS.items():
+        note(name)
+        body = make_body(chosen, escaped(*texts))
+        expected: Sequence[object] = [json.loads(t) for t in texts] if chosen.format.body == "cloudevents" else texts
+        assert readings_of(chosen, body) == expected
+        assert make_body(chosen, escaped(*texts)) == body
+        if chosen.format.body == "cloudevents":
+            for found in json.loads(unpacked(body)):
+                check_event(found)
 
 
-@pytest.mark.parametrize("name", FORMATS)
 @settings(derandomize=True, max_examples=40, deadline=None)
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=6))
-def test_any_text_is_carried_by_every_format(name: str, texts: list[str]) -> None:
-    chosen = FORMATS[name]
-    body = make_body(chosen, escaped(*texts))
-    if chosen.format.body != "cloudevents":
-        assert readings_of(chosen, body) == texts
-        return
-    for found, text in zip(json.loads(unpacked(body)), texts, strict=True):
-        check_event(found)
-        is_json = found["datacontenttype"] == "application/json"
-        assert found["data"] == (json.loads(text) if is_json else text)
+def test_any_text_is_carried_by_every_format(texts: list[str]) -> None:
+    for name, chosen in FORMATS.items():
+        note(name)
+        body = make_body(chosen, escaped(*texts))
+        if chosen.format.body != "cloudevents":
+            assert readings_of(chosen, body) == texts
+            continue
+        for found, text in zip(json.loads(unpacked(body)), texts, strict=True):
+            check_event(found)
+            is_json = found["datacontenttype"] == "application/json"
+            assert found["data"] == (json.loads(text) if is_json else text)
 
 
-@pytest.mark.parametrize("name", FORMATS)
 @settings(derandomize=True, max_examples=40, deadline=None)
 @given(texts=st.lists(READINGS, min_size=1, max_size=12), size_bytes=st.integers(1024, 6000))
-def test_a_body_keeps_to_the_limit_unless_it_holds_one_reading(name: str, texts: list[str], size_bytes: int) -> None:
-    chosen = FORMATS[name]
-    start = Position(seq=1)
-    message = Message(1, "s", b"\n".join(text.encode() for text in texts), len(texts))
-    found: list[object] = []
-    while start.seq == 1:
-        piece = open_message(message, start, frozenset(), frame_bytes(chosen))
-        batch = cut_batch([piece], start, BatchLimits(items=5, size_bytes=size_bytes))
-        body = make_body(chosen, piece.strings[: batch.items])
-        assert len(unpacked(body)) <= 1 + sum(len(s) + frame_bytes(chosen) for s in piece.strings[: batch.items])
-        assert len(body.data) <= size_bytes or batch.items == 1
-        found += readings_of(chosen, body)
-        start = batch.end
-    assert found == [json.loads(t) for t in texts] if chosen.format.body == "cloudevents" else found == texts
+def test_a_body_keeps_to_the_limit_unless_it_holds_one_reading(texts: list[str], size_bytes: int) -> None:
+    for name, chosen in FORMATS.items():
+        note(name)
+        start = Position(seq=1)
+        message = Message(1, "s", b"\n".join(text.encode() for text in texts), len(texts))
+        found: list[object] = []
+        while start.seq == 1:
+            piece = open_message(message, start, frozenset(), frame_bytes(chosen))
+            batch = cut_batch([piece], start, BatchLimits(items=5, size_bytes=size_bytes))
+            body = make_body(chosen, piece.strings[: batch.items])
+            assert len(unpacked(body)) <= 1 + sum(len(s) + frame_bytes(chosen) for s in piece.strings[: batch.items])
+            assert len(body.data) <= size_bytes or batch.items == 1
+            found += readings_of(chosen, body)
+            start = batch.end
+        assert found == [json.loads(t) for t in texts] if chosen.format.body == "cloudevents" else found == texts
 
 
 def test_the_frames_of_plain_formats_are_exact() -> None:
@@ -415,22 +415,22 @@ BUS_EVENTS = st.builds(
 )
 
 
-@pytest.mark.parametrize("name", BUS_FORMATS)
 @settings(derandomize=True, max_examples=40, deadline=None)
 @given(texts=st.lists(BUS_EVENTS, min_size=1, max_size=8), size_bytes=st.integers(1024, 8000))
-def test_every_format_gives_the_events_back_within_the_limit(name: str, texts: list[str], size_bytes: int) -> None:
-    chosen = BUS_FORMATS[name]
-    start, found = Position(seq=1), list[object]()
-    message = Message(1, "s", b"\n".join(text.encode() for text in texts), len(texts))
-    while start.seq == 1:
-        piece = open_message(message, start, frozenset(), frame_bytes(chosen))
-        batch = cut_batch([piece], start, BatchLimits(items=5, size_bytes=size_bytes))
-        body = make_body(chosen, batch.strings)
-        assert make_body(chosen, batch.strings) == body
-        assert len(unpacked(body)) <= size_bytes or batch.items == 1
-        if chosen.format.body == "cloudevents":
-            for one in json.loads(unpacked(body)):
-                check_event(one)
-        found += events_of(chosen, body)
-        start = batch.end
-    assert found == [json.loads(text) for text in texts]
+def test_every_format_gives_the_events_back_within_the_limit(texts: list[str], size_bytes: int) -> None:
+    for name, chosen in BUS_FORMATS.items():
+        note(name)
+        start, found = Position(seq=1), list[object]()
+        message = Message(1, "s", b"\n".join(text.encode() for text in texts), len(texts))
+        while start.seq == 1:
+            piece = open_message(message, start, frozenset(), frame_bytes(chosen))
+            batch = cut_batch([piece], start, BatchLimits(items=5, size_bytes=size_bytes))
+            body = make_body(chosen, batch.strings)
+            assert make_body(chosen, batch.strings) == body
+            assert len(unpacked(body)) <= size_bytes or batch.items == 1
+            if chosen.format.body == "cloudevents":
+                for one in json.loads(unpacked(body)):
+                    check_event(one)
+            found += events_of(chosen, body)
+            start = batch.end
+        assert found == [json.loads(text) for text in texts]

@@ -10,11 +10,13 @@ import pytest
 from matrixhub.ingest import Acceptor, Receipt, Registry
 from matrixhub.ingest.accept import LINE_BYTES_MAX, newest_from
 from matrixhub.ingest.body import Item, parse_items
+from matrixhub.ingest.http import problem
 from matrixhub.ingest.normalise import Incoming, TimeRules
 from matrixhub.ingest.registry import Sender
 from matrixhub.ingest.window import Window
 from matrixhub.ingest.writer import PENDING_LINES_MAX, Writer
-from matrixhub.model.errors import MalformedBody, MalformedReading, Overloaded, StreamFull, Unauthorised
+from matrixhub.model.errors import AccessDenied, MalformedBody, MalformedReading, Overloaded, StreamFull, Unauthorised
+from matrixhub.model.iam import Decision
 from matrixhub.model.ids import BuildingId, PropertyId, SlotId, ZoneId
 from matrixhub.model.site import Slot
 from matrixhub.observe import Fact, ReadingRefused, WindowRebuilt
@@ -138,8 +140,8 @@ async def registry() -> Registry:
             for name, devtype in (("um", "SMARTCLEAN#UM"), ("wd", "SMARTCLEAN#WD"), ("x", "ACME#X"))
         ]
 
-    async def keys() -> dict[bytes, PropertyId | None]:
-        return {b"one": OURS, b"all": None}
+    async def keys() -> dict[bytes, PropertyId | Decision | None]:
+        return {b"one": OURS, b"all": None, b"denied": Decision(code="EXPLICIT_DENY", why="the role R denies it")}
 
     found = Registry(slots, keys, str.encode, lambda _: None)
     await found.reload()
@@ -450,6 +452,17 @@ async def test_only_a_valid_bearer_key_names_a_sender() -> None:
     for header in ("", "Bearer", "Bearer two", "Basic one", "one", "Bearer one two"):
         with pytest.raises(Unauthorised):
             known.authenticate(header)
+
+
+async def test_a_key_whose_role_does_not_allow_it_sends_nothing_and_is_told_why() -> None:
+    known = await registry()
+    with pytest.raises(AccessDenied) as caught:
+        known.authenticate("Bearer denied")
+    assert (caught.value.reason, caught.value.message) == ("EXPLICIT_DENY", "the role R denies it")
+    body, headers = problem(caught.value)
+    assert (b"content-type", b"application/problem+json") in headers
+    told = json.loads(body)
+    assert (told["status"], told["code"], told["reason"]) == (403, "MH-R025", "EXPLICIT_DENY")
 
 
 async def test_a_slot_keeps_its_number_over_a_reload_while_it_keeps_its_type() -> None:

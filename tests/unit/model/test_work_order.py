@@ -102,6 +102,7 @@ TASK: dict[str, dict[str, str]] = {
     "complete": {STARTED: DONE, PAUSED: DONE},
     "expire": {ASSIGNED: LATE, STARTED: LATE, PAUSED: LATE},
     "delay": {ASSIGNED: ASSIGNED},
+    "edit": {DRAFT: DRAFT, ASSIGNED: ASSIGNED},
     "delete": {DRAFT: GONE, ASSIGNED: GONE},
     "attach": _ANY_TASK,
     "comment": _ANY_TASK,

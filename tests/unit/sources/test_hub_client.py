@@ -10,6 +10,7 @@ from aiohttp import web
 
 from matrixhub.model.errors import BodyTooLarge, HubNotRunning, MalformedBody, Overloaded, RequestError, Unauthorised
 from matrixhub.sources.client import HubClient, Receipt, Refusal
+from matrixhub.testing.listener import serve_app
 
 READINGS = [{"DEVID": "a", "unixT": 1, "v": {"occ": 1}}, {"DEVID": "b", "unixT": 2, "v": {"occ": 0}}]
 ACCEPTED = {"accepted": 2, "repeated": 0, "refused": []}
@@ -46,16 +47,9 @@ async def serving(*answers: Answer) -> AsyncIterator[Hub]:
     hub = Hub(*answers)
     app = web.Application()
     app.router.add_post("/hub/v1/readings", hub.handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        hub.url = f"http://{host}:{port}"
+    async with serve_app(app) as port:
+        hub.url = f"http://127.0.0.1:{port}"
         yield hub
-    finally:
-        await runner.cleanup()
 
 
 def json(status: int, body: Any, **headers: str) -> Answer:

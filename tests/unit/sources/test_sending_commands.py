@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ pytest.importorskip("matrixhub.cli.sitefile", exc_type=ImportError)
 from matrixhub.cli.replay import replay
 from matrixhub.cli.simulate import simulate
 from matrixhub.sources.client import HubClient, Receipt
+from matrixhub.testing.listener import serve_app
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 DOOR = "".join(
@@ -53,23 +55,23 @@ class Hub:
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     made = Hub()
-    loop = asyncio.new_event_loop()
+    told: Future[asyncio.Event] = Future()
 
-    async def start() -> web.AppRunner:
+    async def serve() -> None:
         app = web.Application()
         app.router.add_post("/hub/v1/readings", made.handle)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        return runner
+        async with serve_app(app) as port:
+            made.url = f"http://127.0.0.1:{port}"
+            stop = asyncio.Event()
+            told.set_result(stop)
+            await stop.wait()
 
-    runner = loop.run_until_complete(start())
-    thread = threading.Thread(target=loop.run_forever, name="fake hub")
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="fake hub")
     thread.start()
+    stop = told.result(timeout=10)
     yield made
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
+    loop.call_soon_threadsafe(stop.set)
     thread.join()
     loop.close()
 

@@ -9,13 +9,15 @@ from datetime import timedelta
 from matrixhub.api.access.basic import identify_basic
 from matrixhub.api.access.bearer import identify_bearer
 from matrixhub.api.access.credentials import Credentials
+from matrixhub.api.access.federated import identify_federated
 from matrixhub.api.access.schmac import SKEW_MAX_S, identify_schmac
 from matrixhub.api.access.standing import note_standing
 from matrixhub.api.access.unsigned import identify_unsigned
 from matrixhub.api.parts import Parts
-from matrixhub.model.access import OPERATOR, PROPERTY_ADMINS, Identity, Request
+from matrixhub.model.access import Identity, Request
 from matrixhub.model.errors import AccessDenied, SignatureUsed, TooOften, Unauthorised
 from matrixhub.model.ids import PropertyId
+from matrixhub.modules.access.rules import Rules
 from matrixhub.observe import RateLimited
 from matrixhub.store.access_keys import use_signature
 
@@ -34,12 +36,13 @@ class Gate:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._rules = Rules(parts.database, parts.versions, parts.clock)
 
     async def identify(self, credentials: Credentials) -> Identity:
         """Who asks, counted against its limit.
 
         Raises: Unauthorised, MissingParameters where a signature lacks what it covers, TooManyWrong, TooOften,
-        StoreError.
+        IdentityProviderAway, StoreError.
         """
         identity = await self._proven(credentials)
         standing = self._parts.access.limiter.take(identity.id, identity.rate)
@@ -66,6 +69,8 @@ class Gate:
     async def _proven(self, credentials: Credentials) -> Identity:
         if self._parts.access.unsigned and not credentials.authorization.strip():
             return identify_unsigned(credentials)
+        if credentials.application:  # its token may be bare, so that no scheme is named
+            return await identify_federated(self._parts, credentials)
         scheme = SCHEMES.get(_scheme_of(credentials.authorization))
         if scheme is None:
             raise Unauthorised
@@ -73,10 +78,9 @@ class Gate:
 
     async def authorise(self, identity: Identity, request: Request) -> None:
         """Let it pass, or not. Raises: AccessDenied, StoreError."""
-        if identity.property_id is not None and request.property_id != identity.property_id:
-            raise AccessDenied("the credentials are for another property")
-        if identity.role_id not in (OPERATOR, PROPERTY_ADMINS):
-            raise AccessDenied(f"the role {identity.role_id} does not allow {request.operation}")
+        decision = await self._rules.decide(identity, request)
+        if not decision.allowed:
+            raise AccessDenied(decision.why, reason=decision.denial)
 
 
 def property_of(identity: Identity, asked: str) -> PropertyId | None:

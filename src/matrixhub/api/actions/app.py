@@ -16,6 +16,7 @@ from matrixhub.api.access import Gate
 from matrixhub.api.access.gate import property_of
 from matrixhub.api.actions.answers import json_headers, refusal_of
 from matrixhub.api.actions.cache import AnswerCache
+from matrixhub.api.actions.form import is_form, read_form
 from matrixhub.api.actions.operation import Call, Operation, envelope
 from matrixhub.api.actions.registry import BY_NAME
 from matrixhub.api.actions.request import (
@@ -105,7 +106,7 @@ class ActionsApp:
         request = Request(
             operation=operation.needed,
             property_id=property_id,
-            building_id=BuildingId(asked.building) if asked.building else None,
+            building_id=BuildingId(asked.building) if asked.building and operation.about_building else None,
             address=asked.address,
         )
         await self._gate.authorise(identity, request)
@@ -141,8 +142,13 @@ def _query_of(operation: Operation) -> tuple[str, ...]:
 def _call(
     parts: Parts, asked: Asked, operation: Operation, identity: Identity, property_id: PropertyId, body: bytes
 ) -> Call:
-    """The operation with what it was asked. Raises: MalformedBody, MissingParameters, WrongParameters."""
-    document = read_document(body)
+    """The operation with what it was asked.
+
+    Raises: MalformedBody, MalformedForm, BodyTooLarge, MissingParameters, WrongParameters.
+    """
+    content_type = asked.headers.get("content-type", "")
+    form = operation.takes_form and is_form(content_type)
+    document, files = read_form(body, content_type) if form else (read_document(body), {})
     if operation.takes_list:
         if not isinstance(document, list):
             raise WrongParameters("the body is a list")
@@ -161,6 +167,7 @@ def _call(
         building=asked.building,
         body=document,
         items=items,
+        files=files,
     )
     if operation.needs_building:
         _ = call.building_id

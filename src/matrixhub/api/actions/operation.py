@@ -92,10 +92,12 @@ class Operation:
 
     `name` is `<prefix>.<operation>`, `service` the segment of the path that clients use for it. `needs_building`
     says whether `pid` must name a building, `needs_property` whether `propid` must be there whatever the credentials.
+    `confined` says of an operation that may do without that, where there is one, it is about that building alone.
     `request` is the shape of the body, `response` that of `data` (of the whole answer where the envelope is plain).
     `permission` is what a role must allow, the name itself unless it is given. `keeps_s` lets answers be kept in
     memory until something in the building changes (docs/decisions/0013-versions.md), so many seconds at most.
-    `example` is a request body that is shown and tried; `{zone}`, `{level}`, `{slot}` and `{seat}` in it stand for ids.
+    `example` is a request body that is shown and tried; `{zone}`, `{level}`, `{slot}`, `{seat}` and `{shift}` in it
+    stand for ids.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Operation:
     envelope: Envelope
     status: int = 200
     needs_building: bool = False
+    confined: bool = False
     needs_property: bool = False
     needs_organisation: bool = True
     takes_list: bool = False
@@ -121,6 +124,11 @@ class Operation:
     def needed(self) -> str:
         """The permission that a role must allow."""
         return self.permission or self.name
+
+    @property
+    def about_building(self) -> bool:
+        """Whether it is about the building that `pid` names, and about no other; a role may allow it for that one."""
+        return self.needs_building or self.confined
 
 
 def envelope(operation: Operation, reply: Reply) -> dict[str, Any]:

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from matrixhub.api.actions import devices, escalation, grids, incidents, tasks, workforce_settings
+from matrixhub.api.actions import (
+    attendance,
+    availability,
+    devices,
+    escalation,
+    grids,
+    incidents,
+    metrics,
+    partners,
+    shift_definitions,
+    shifts,
+    tasks,
+    teams,
+    telemetry,
+    timesheets,
+    workforce_settings,
+)
 from matrixhub.api.actions.operation import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -14,6 +30,15 @@ OPERATIONS: tuple[Operation, ...] = (
     *tasks.OPERATIONS,
     *workforce_settings.OPERATIONS,
     *escalation.OPERATIONS,
+    *shifts.OPERATIONS,
+    *shift_definitions.OPERATIONS,
+    *availability.OPERATIONS,
+    *timesheets.OPERATIONS,
+    *attendance.OPERATIONS,
+    *teams.OPERATIONS,
+    *metrics.OPERATIONS,
+    *partners.OPERATIONS,
+    *telemetry.OPERATIONS,
 )
 """Every operation, in the order of the documentation."""
 

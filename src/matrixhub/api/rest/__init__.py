@@ -3,27 +3,60 @@
 from litestar.handlers import HTTPRouteHandler
 
 from matrixhub.api.rest import (
+    access,
     applications,
     attempts,
+    attendance_integrations,
+    availabilities,
     balance,
     events,
+    identity_applications,
     incidents,
     keys,
+    metrics,
     parked,
+    places,
+    readings,
     replays,
+    seats,
+    shift_definitions,
+    shifts,
     signing,
     subscriptions,
     tasks,
+    timesheets,
     work_rules,
 )
 
 __all__ = ["rest_handlers"]
 
+_MODULES = (
+    subscriptions,
+    signing,
+    attempts,
+    parked,
+    replays,
+    balance,
+    events,
+    applications,
+    keys,
+    access,
+    identity_applications,
+    metrics,
+    places,
+    incidents,
+    tasks,
+    work_rules,
+    seats,
+    shifts,
+    availabilities,
+    timesheets,
+    shift_definitions,
+    attendance_integrations,
+    readings,
+)
+
 
 def rest_handlers() -> list[HTTPRouteHandler]:
     """The handlers of all resources."""
-    modules = (
-        *(subscriptions, signing, attempts, parked, replays, balance, events, applications, keys),
-        *(incidents, tasks, work_rules),
-    )
-    return [handler for module in modules for handler in module.handlers]
+    return [handler for module in _MODULES for handler in module.handlers]

@@ -72,7 +72,7 @@ async def list_(
     summary="Publish events of an application",
     tags=["events"],
     status_code=200,
-    opt={"takes": doc.NewEvents, "answers": {200: doc.PublishedView}, "publishes": True},
+    opt={"takes": doc.NewEvents, "answers": {200: doc.PublishedView}},
 )
 async def publish(
     hub: Hub, property_id: PropertyScope, request: ApiRequest, idempotency_key: IdempotencyKey = None

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from matrixhub.api.rest.documents import ApplicationKey, Given, Instant, Name, Next, SecretText, Taken
-from matrixhub.model.access import RATE_MAX
+from matrixhub.model.access import RATE_MAX, ROLE_NAME
 from matrixhub.model.key import KeyKind
 from matrixhub.modules.access.keys import OVERLAP_MAX_S, OVERLAP_S, SECRET_LENGTH_MAX, SECRET_LENGTH_MIN
 
@@ -18,7 +18,7 @@ Kind = Annotated[
 Role = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9_.-]{1,64}#[A-Za-z0-9_.-]{1,64}$",
+        pattern=f"^{ROLE_NAME}$",
         description="What says what it may do, such as `SMARTCLEAN#PropertyAdmins`.",
     ),
 ]

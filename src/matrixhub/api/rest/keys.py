@@ -20,12 +20,19 @@ from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import ApplicationId, KeyId, PropertyId
 from matrixhub.model.key import Key, KeyKind
 from matrixhub.model.secret import Secret
-from matrixhub.modules.access.keys import AccessKeyDraft, alter_key, check_draft, drop_key, make_access_key, rotate_key
+from matrixhub.modules.access.keys import (
+    AccessKeyDraft,
+    alter_key,
+    check_draft,
+    drop_key,
+    make_access_key,
+    make_bearer_key,
+    rotate_key,
+)
 from matrixhub.modules.work import Platform
 from matrixhub.store import Database
 from matrixhub.store.access_keys import page_keys, show_key
 from matrixhub.store.idempotency import Answer
-from matrixhub.store.keys import create_key
 
 _NOT_OF_KIND: Mapping[KeyKind, tuple[str, ...]] = {
     "access": ("application",),
@@ -164,18 +171,17 @@ def _draft(asked: doc.NewKey) -> AccessKeyDraft:
 async def _made(
     hub: Parts, database: Database, property_id: PropertyId, asked: doc.NewKey, draft: AccessKeyDraft
 ) -> tuple[Key, Secret]:
+    platform = Platform(database=database, clock=hub.clock)
     if asked.kind == "access":
-        platform = Platform(database=database, clock=hub.clock)
         return await make_access_key(platform, hub.codec.sealer, property_id, draft)
-    key_id, token = await create_key(
-        database,
+    return await make_bearer_key(
+        platform,
         property_id,
-        asked.name,
+        name=asked.name,
         application_id=ApplicationId(asked.application) if asked.application is not None else None,
         role_id=draft.role_id if asked.role is not None else None,
         rate=draft.rate,
     )
-    return await show_key(database, property_id, key_id), token
 
 
 def key_view(key: Key) -> doc.KeyView:

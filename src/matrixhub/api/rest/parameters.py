@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, overload
 from uuid import UUID
 
 from litestar.params import PathParameter, QueryParameter
@@ -25,6 +25,10 @@ UntilQuery = Annotated[datetime | None, QueryParameter(description="Only those b
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
+@overload
+def in_utc(instant: datetime) -> datetime: ...
+@overload
+def in_utc(instant: datetime | None) -> datetime | None: ...
 def in_utc(instant: datetime | None) -> datetime | None:
     """The instant in UTC, which one without zone is taken to be in; at most the first and the last that there are.
 

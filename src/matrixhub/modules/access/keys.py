@@ -1,18 +1,19 @@
 """What is done with keys: make them, bring them along, rotate, change and revoke them.
 
-Source: docs/contract/web-services.md §3
+Source: docs/contract/web-services.md §3.5
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from matrixhub.model.access import PROPERTY_ADMINS, Rate, RoleId
 from matrixhub.model.errors import InvalidValue, WrongState
-from matrixhub.model.ids import KeyId, PropertyId, new_id
+from matrixhub.model.ids import ApplicationId, KeyId, PropertyId, new_id
 from matrixhub.model.key import Key, is_access_key, new_access_key, new_secret
 from matrixhub.model.secret import Secret
+from matrixhub.modules.access.roles import resolve_role
 from matrixhub.modules.work import Platform
 from matrixhub.store.access_keys import (
     change_key,
@@ -21,7 +22,7 @@ from matrixhub.store.access_keys import (
     rotate_access_key,
     show_key,
 )
-from matrixhub.store.keys import revoke_key
+from matrixhub.store.keys import create_key, revoke_key
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import require_property
 
@@ -51,11 +52,13 @@ async def make_access_key(
 ) -> tuple[Key, Secret]:
     """A pair of the property, and its secret, which is given out here and never again.
 
-    Raises: InvalidValue, NameTaken if the access key that is brought along exists, NotFound, StoreError.
+    Raises: InvalidValue, NameTaken if the access key that is brought along exists, NotFound of property or role,
+    StoreError.
     """
     now = platform.now()
     check_draft(draft, now)
     await require_property(platform.database, property_id)
+    role_id = await resolve_role(platform.database, property_id, draft.role_id)
     key_id, secret = KeyId(new_id("key")), draft.secret or new_secret()
     await create_access_key(
         platform.database,
@@ -65,13 +68,42 @@ async def make_access_key(
         name=draft.name,
         access_key=draft.access_key or new_access_key(),
         secret=secret,
-        role_id=draft.role_id,
+        role_id=role_id,
         replay_protected=draft.replay_protected,
         rate=draft.rate,
         created_at=now,
         expires_at=draft.expires_at,
     )
     return await show_key(platform.database, property_id, key_id), secret
+
+
+async def make_bearer_key(
+    platform: Platform,
+    property_id: PropertyId,
+    *,
+    name: str = "",
+    manages: bool = False,
+    application_id: ApplicationId | None = None,
+    role_id: RoleId | None = None,
+    rate: Rate | None = None,
+) -> tuple[Key, Secret]:
+    """A bearer key of the property, or of an application of it; it is given out here and never again.
+
+    Without a role it has the one that follows from what it is for.
+
+    Raises: InvalidValue, NotFound of property, application or role, Forbidden if the application was revoked,
+    StoreError.
+    """
+    key_id, token = await create_key(
+        platform.database,
+        property_id,
+        name,
+        manages=manages,
+        application_id=application_id,
+        role_id=None if role_id is None else await resolve_role(platform.database, property_id, role_id),
+        rate=rate,
+    )
+    return await show_key(platform.database, property_id, key_id), token
 
 
 async def rotate_key(
@@ -105,22 +137,24 @@ async def alter_key(
 ) -> Key:
     """Change a key, from the next request on; what is None stays.
 
-    Raises: InvalidValue for a bearer key that is to be protected against replays, NotFound, StoreError.
+    Raises: InvalidValue for a bearer key that is to be protected against replays, NotFound of key or role, StoreError.
     """
     key = await show_key(platform.database, property_id, key_id)
     if replay_protected and key.kind == "bearer":
         raise InvalidValue(
             "only signatures can be protected against replays", fields=(("replay_protected", "not for a bearer key"),)
         )
-    altered = replace(
-        key,
-        name=key.name if name is None else name,
-        role_id=key.role_id if role_id is None else role_id,
-        rate=key.rate if rate is None else rate,
-        replay_protected=key.replay_protected if replay_protected is None else replay_protected,
+    await change_key(
+        platform.database,
+        property_id,
+        key_id,
+        key.kind,
+        name=name,
+        role_id=None if role_id is None else await resolve_role(platform.database, property_id, role_id),
+        rate=rate,
+        replay_protected=replay_protected,
     )
-    await change_key(platform.database, altered)
-    return altered
+    return await show_key(platform.database, property_id, key_id)
 
 
 async def drop_key(platform: Platform, property_id: PropertyId, key_id: KeyId) -> None:

@@ -1,6 +1,6 @@
 """How often somebody may ask: a bucket of tokens for each, in the memory of the process.
 
-Source: docs/contract/web-services.md §3.5
+Source: docs/contract/web-services.md §3.6
 """
 
 from __future__ import annotations

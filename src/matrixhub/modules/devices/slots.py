@@ -9,6 +9,7 @@ from matrixhub.model.devices import Json, canonical_devtype, device_type, provid
 from matrixhub.model.errors import MissingParameters, WrongParameters
 from matrixhub.model.ids import BuildingId, PropertyId, SlotId, ZoneId, new_hex_id
 from matrixhub.model.paging import check_page
+from matrixhub.model.place import check_version
 from matrixhub.model.site import Slot
 from matrixhub.model.slot import (
     DeviceSlot,
@@ -100,17 +101,19 @@ async def update_slot(
     firmware: str | None = None,
     connection: str | None = None,
     actor: str,
+    version: int | None = None,
 ) -> DeviceSlot:
     """The slot with what is given changed; what is None stays. A zone of another building of the property will do.
 
     Shape:  params is `{"DeviceParams": {…}}`: what is in it is set, null takes a parameter away, the others stay.
     Raises: WrongParameters, NotFound, MissingParameters if a slot in service would lack a parameter it needs,
-            StoreError.
+            VersionMismatch, StoreError.
     """
     display = None if name is None else checked_name(name)
     changes = {} if params is None else device_parameters(params)
     async with platform.work(property_id, actor) as work:
         before = await store.lock_slot(work.connection, property_id, slot_id)
+        check_version(before.version, version)
         slot = replace(
             before.slot,
             name=before.slot.name if display is None else display,

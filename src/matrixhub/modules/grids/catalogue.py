@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matrixhub.model.ids import BuildingId, PropertyId
-from matrixhub.model.place import ZoneCategory, ZoneUnit
+from matrixhub.model.place import ZoneCategory, ZoneUnit, check_catalogue
 from matrixhub.modules.work import Platform
 from matrixhub.store import grids as store
 
@@ -22,10 +22,12 @@ async def list_zone_categories(
 
 
 async def create_zone_category(platform: Platform, organisation_id: str, made: ZoneCategory) -> ZoneCategory:
-    """Make a zone category of an organisation. Raises: NotFound, NameTaken if its id is there, StoreError."""
+    """Make a zone category of an organisation.
+
+    Raises: NotFound, NameTaken if its id is there, LimitViolated, StoreError.
+    """
     async with platform.database.transaction() as connection:
-        await store.require_organisation(connection, organisation_id)
-        await store.insert_zone_category(connection, organisation_id, made)
+        await _add_category(connection, organisation_id, made)
     return made
 
 
@@ -41,10 +43,13 @@ async def list_zone_categories_of_building(
 async def create_zone_category_of_building(
     platform: Platform, property_id: PropertyId, made: ZoneCategory
 ) -> ZoneCategory:
-    """Make a zone category of the building it names. Raises: NotFound, NameTaken if its id is there, StoreError."""
+    """Make a zone category of the building it names.
+
+    Raises: NotFound, NameTaken if its id is there, LimitViolated, StoreError.
+    """
     async with platform.database.transaction() as connection:
         owner = await _owner_of(connection, property_id, made.building_id)
-        await store.insert_zone_category(connection, owner, made)
+        await _add_category(connection, owner, made)
     return made
 
 
@@ -55,10 +60,12 @@ async def list_zone_units(platform: Platform, organisation_id: str, category_id:
 
 
 async def create_zone_unit(platform: Platform, organisation_id: str, made: ZoneUnit) -> ZoneUnit:
-    """Make a zone unit of an organisation. Raises: NotFound, NameTaken if its id is there, StoreError."""
+    """Make a zone unit of an organisation.
+
+    Raises: NotFound, NameTaken if its id is there, LimitViolated, StoreError.
+    """
     async with platform.database.transaction() as connection:
-        await store.require_organisation(connection, organisation_id)
-        await store.insert_zone_unit(connection, organisation_id, made)
+        await _add_unit(connection, organisation_id, made)
     return made
 
 
@@ -72,11 +79,26 @@ async def list_zone_units_of_building(
 
 
 async def create_zone_unit_of_building(platform: Platform, property_id: PropertyId, made: ZoneUnit) -> ZoneUnit:
-    """Make a zone unit of the building it names. Raises: NotFound, NameTaken if its id is there, StoreError."""
+    """Make a zone unit of the building it names.
+
+    Raises: NotFound, NameTaken if its id is there, LimitViolated, StoreError.
+    """
     async with platform.database.transaction() as connection:
         owner = await _owner_of(connection, property_id, made.building_id)
-        await store.insert_zone_unit(connection, owner, made)
+        await _add_unit(connection, owner, made)
     return made
+
+
+async def _add_category(connection: object, organisation_id: str, made: ZoneCategory) -> None:
+    await store.lock_organisation(connection, organisation_id)
+    check_catalogue(await store.count_zone_categories(connection, organisation_id, made.building_id))
+    await store.insert_zone_category(connection, organisation_id, made)
+
+
+async def _add_unit(connection: object, organisation_id: str, made: ZoneUnit) -> None:
+    await store.lock_organisation(connection, organisation_id)
+    check_catalogue(await store.count_zone_units(connection, organisation_id, made.building_id))
+    await store.insert_zone_unit(connection, organisation_id, made)
 
 
 async def _owner_of(connection: object, property_id: PropertyId, building_id: BuildingId | None) -> str:

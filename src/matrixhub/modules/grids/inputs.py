@@ -142,22 +142,31 @@ def category_ids(document: Document) -> list[str]:
 
 
 def start_key(document: Document) -> str:
-    """The id behind which a page begins: `ESK` or `ExclusiveStartKey`, '' for the first page.
+    """The id behind which a page begins: `ESK` or `ExclusiveStartKey`, '' for the first page."""
+    return read_page_key(document.get("ESK") or document.get("ExclusiveStartKey") or "")
 
-    It is the `LEK` of the page before, a text; an object with it as `ATTR`, as older clients have it, is taken too.
+
+def read_page_key(key: object) -> str:
+    """The id that a key of a page stands for, '' for none; `records.page_key` makes them.
+
+    It is a text; an object with it as `ATTR`, as older clients have it, is taken too. Raises WrongParameters.
     """
-    key = document.get("ESK") or document.get("ExclusiveStartKey") or ""
     if isinstance(key, Mapping):
         key = key.get("ATTR") or ""
     if not isinstance(key, str) or len(key) > KEY_MAX:
-        raise WrongParameters("ESK is the LEK of the page before")
+        raise WrongParameters("the key of a page is that of the page before")
     try:
         found = base64.b64decode(key + "=" * (-len(key) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
-        raise WrongParameters("ESK is the LEK of the page before") from error
+        raise WrongParameters("the key of a page is that of the page before") from error
     if found and not is_id(found):
-        raise WrongParameters("ESK is the LEK of the page before")
+        raise WrongParameters("the key of a page is that of the page before")
     return found
+
+
+def whole_number(key: str, value: object) -> int:
+    """The whole number of a field, also where it is a text."""
+    return _whole(key, value)
 
 
 def _read(fields: Sequence[_Field], document: Document) -> dict[str, Any]:
@@ -198,6 +207,7 @@ def _ids(key: str, value: Any) -> list[str]:
 
 
 def _number(key: str, value: Any) -> float:
+    value = _from_text(value, float)
     # Not `isfinite`: a document may hold whole numbers that are too large for a float.
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= NUMBER_MAX:
         raise WrongParameters(f"{key} is a number of at most {NUMBER_MAX:.0e}")
@@ -211,7 +221,16 @@ def _whole(key: str, value: Any) -> int:
     return int(number)
 
 
+def _from_text(value: Any, read: Callable[[str], Any]) -> Any:
+    """The value that a text holds, as clients and forms send some; any other value as it is."""
+    try:
+        return read(value) if isinstance(value, str) else value
+    except (ValueError, KeyError):
+        return value
+
+
 def _flag(key: str, value: Any) -> bool:
+    value = _from_text(value, {"true": True, "false": False}.__getitem__)
     if value not in (True, False, 0, 1):
         raise WrongParameters(f"{key} is true or false")
     return bool(value)

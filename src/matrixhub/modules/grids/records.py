@@ -6,7 +6,6 @@ Source: docs/contract/grids.md §3
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from datetime import datetime
 
 from matrixhub.model.address import address_document, coordinates_document
@@ -202,15 +201,16 @@ def zone_unit_record(found: ZoneUnit) -> dict[str, Json]:
 
 def last_key(page: Page[Zone]) -> str:
     """`LEK`: the key with which the next page is asked for, '' at the end. `inputs.start_key` reads it."""
-    if page.next_after is None:
-        return ""
-    return base64.urlsafe_b64encode(page.next_after.encode()).decode().rstrip("=")
+    return page_key(page.next_after or "")
 
 
-def grids_answer(data: Json | Sequence[Json], *, status: int = 200, key: str | None = None) -> dict[str, object]:
-    """The envelope of Grids; `key` is the `LEK` of a list in pages."""
-    answer: dict[str, object] = {"status": status, "message": "Success", "data": data}
-    return answer if key is None else {**answer, "LEK": key}
+def page_key(next_after: str) -> str:
+    """The key of the page behind an id, '' for none; opaque to clients. `inputs.read_page_key` reads it.
+
+    >>> page_key("e2b15d8f"), page_key("")
+    ('ZTJiMTVkOGY', '')
+    """
+    return base64.urlsafe_b64encode(next_after.encode()).decode().rstrip("=")
 
 
 def _seconds(at: datetime) -> int:

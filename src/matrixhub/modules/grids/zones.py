@@ -94,6 +94,12 @@ async def list_zones_by_ids(
         return await store.find_zones(connection, property_id, building_id, zone_ids)
 
 
+async def building_of_zone(platform: Platform, property_id: PropertyId, zone_id: ZoneId) -> BuildingId:
+    """The building that a zone is in. Raises: NotFound, StoreError."""
+    async with platform.database.connection() as connection:
+        return await store.building_of_zone(connection, property_id, zone_id)
+
+
 async def read_zone(platform: Platform, property_id: PropertyId, building_id: BuildingId, zone_id: ZoneId) -> Zone:
     """A zone. Raises NotFound."""
     async with platform.database.connection() as connection:

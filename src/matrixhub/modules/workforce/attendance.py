@@ -32,6 +32,7 @@ from matrixhub.modules.workforce.steps import (
     save,
 )
 from matrixhub.store import shifts as store
+from matrixhub.store.grids import read_building
 from matrixhub.store.seats import require_seat
 from matrixhub.store.workforce_settings import read_settings
 
@@ -43,10 +44,11 @@ async def start_shift(
     shift_id: ShiftId,
     *,
     clock_in: Coordinates | None = None,
+    at: datetime | None = None,
     admin: bool = False,
     actor: str,
 ) -> Shift:
-    """The shift, with its seat clocked in.
+    """The shift, with its seat clocked in now, or at an instant before.
 
     Where the building says where it is, the seat must be within DISTANCE_THRESHOLD_CHECKIN; an administrator need not,
     and may start an absent shift, too.
@@ -55,7 +57,7 @@ async def start_shift(
     async with platform.work(property_id, actor) as work:
         seat = await lock_active_seat(work, seat_id)
         shift = started(
-            await lock_of_seat(work, seat_id, shift_id), "start_admin" if admin else "start", work.now, clock_in
+            await lock_of_seat(work, seat_id, shift_id), "start_admin" if admin else "start", at or work.now, clock_in
         )
         await _refuse_other_work(work, seat_id, but=shift_id)
         settings = await read_settings(work.connection, property_id, shift.building_id)
@@ -75,16 +77,23 @@ async def end_shift(
     shift_id: ShiftId,
     *,
     clock_out: Coordinates | None = None,
+    at: datetime | None = None,
     admin: bool = False,
     actor: str,
 ) -> Shift:
-    """The shift, with its seat clocked out. Raises NotFound, WrongState also where it is too early, StoreError."""
+    """The shift, with its seat clocked out now, or at an instant before.
+
+    Raises: NotFound, WrongState also where it is too early, WrongParameters for an instant before it began, StoreError
+    """
     async with platform.work(property_id, actor) as work:
         before = await lock_of_seat(work, seat_id, shift_id)
         settings = await read_settings(work.connection, property_id, before.building_id)
         act: ShiftAct = "end_admin" if admin else "end"
         early = settings.flag("ALLOW_EARLY_CHECKOUT")
-        return await _complete(work, ended(before, act, work.now, clock_out, early_allowed=early))
+        ends_at = at or work.now
+        if before.started_at is not None and ends_at < before.started_at:
+            raise WrongParameters(f"shift {shift_id} had not begun at {ends_at.isoformat()}")
+        return await _complete(work, ended(before, act, ends_at, clock_out, early_allowed=early))
 
 
 async def create_ad_hoc_shift(
@@ -93,18 +102,19 @@ async def create_ad_hoc_shift(
     building_id: BuildingId,
     seat_id: SeatId,
     *,
-    time_zone: str,
+    time_zone: str = "",
     zones: Sequence[ZoneId] = (),
     clock_in: Coordinates | None = None,
     actor: str,
 ) -> Shift:
-    """A shift nobody planned, started at once and TIME_FOR_UNSCHEDULED_SHIFT long.
+    """A shift nobody planned, started at once and TIME_FOR_UNSCHEDULED_SHIFT long; by the clocks of its building.
 
     Raises: NotFound, WrongParameters, WrongState where the seat is not active or has a shift in that time, StoreError
     """
     async with platform.work(property_id, actor) as work:
         seat = await lock_active_seat(work, seat_id)
         settings = await read_settings(work.connection, property_id, building_id)
+        time_zone = time_zone or (await read_building(work.connection, property_id, building_id)).time_zone
         known_zone(time_zone)
         span = work.now, work.now + timedelta(seconds=settings.number("TIME_FOR_UNSCHEDULED_SHIFT"))
         await refuse_overlaps(work, seat_id, [span])
@@ -137,11 +147,23 @@ async def start_break(
 
 
 async def end_break(
-    platform: Platform, property_id: PropertyId, seat_id: SeatId, shift_id: ShiftId, *, notes: str = "", actor: str
+    platform: Platform,
+    property_id: PropertyId,
+    seat_id: SeatId,
+    shift_id: ShiftId,
+    *,
+    break_id: str = "",
+    notes: str = "",
+    actor: str,
 ) -> Shift:
-    """The shift after its break. Raises NotFound, WrongState, StoreError."""
+    """The shift after its break, the one of that id where one is given. Raises NotFound, WrongState, StoreError."""
     async with platform.work(property_id, actor) as work:
-        return await save(work, break_ended(await lock_of_seat(work, seat_id, shift_id), work.now, notes=notes))
+        before = await lock_of_seat(work, seat_id, shift_id)
+        after = break_ended(before, work.now, notes=notes)
+        under_way = {b.id for b in before.breaks if b.started_at is not None and b.ended_at is None}
+        if break_id and break_id not in under_way:
+            raise WrongState(f"shift {shift_id} is not on break {break_id[:80]}")
+        return await save(work, after)
 
 
 async def mark_delayed(

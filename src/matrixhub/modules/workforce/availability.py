@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from matrixhub.model.availability import Availability, TimeSlot, checked_days, checked_slots
 from matrixhub.model.errors import Conflict, MissingParameters, NotFound
@@ -10,6 +10,8 @@ from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ZoneId
 from matrixhub.modules.work import Platform
 from matrixhub.store import availability as store
 from matrixhub.store.seats import lock_seat, require_seat
+
+NO_BUILDINGS: Mapping[ZoneId, BuildingId] = {}
 
 
 async def create_availability(
@@ -81,15 +83,28 @@ async def list_availabilities(
 
 
 async def set_availability_zones(
-    platform: Platform, property_id: PropertyId, seat_id: SeatId, zone_ids: Sequence[ZoneId], *, actor: str
+    platform: Platform,
+    property_id: PropertyId,
+    seat_id: SeatId,
+    zone_ids: Collection[ZoneId],
+    *,
+    buildings: Mapping[ZoneId, BuildingId] = NO_BUILDINGS,
+    actor: str,
 ) -> Mapping[BuildingId, Mapping[ZoneId, str]]:
-    """Let a seat work in these zones only, of any building of the property. Raises NotFound, MissingParameters, …"""
+    """Let a seat work in these zones only, of any building of the property. `buildings` says where they are to be.
+
+    Raises: NotFound, also for a zone that is not where it is said to be, MissingParameters, StoreError
+    """
     if not zone_ids:
         raise MissingParameters("say in which zones the seat works")
     async with platform.work(property_id, actor) as work:
         await lock_seat(work.connection, property_id, seat_id)
         await store.save_seat_zones(work.connection, property_id, seat_id, sorted(set(zone_ids)))
-        return await store.read_seat_zones(work.connection, property_id, seat_id)
+        found = await store.read_seat_zones(work.connection, property_id, seat_id)
+        for zone_id, building_id in buildings.items():
+            if zone_id not in found.get(building_id, {}):
+                raise NotFound(f"building {building_id} has no zone {zone_id}")
+        return found
 
 
 async def read_availability_zones(

@@ -55,6 +55,20 @@ async def update_definitions(
         return await store.read_definitions(work.connection, property_id)
 
 
+async def set_definitions(
+    platform: Platform, property_id: PropertyId, day: int, definitions: Sequence[ShiftDefinition], *, actor: str
+) -> Definitions:
+    """The shifts of a day, whether it had some or not; those of all days.
+
+    Raises: NotFound, MissingParameters, WrongParameters, LimitViolated, StoreError
+    """
+    [wanted], checked = checked_days([day]), checked_definitions(definitions)
+    async with platform.work(property_id, actor) as work:
+        await store.delete_definitions(work.connection, property_id, [wanted])
+        await store.add_definitions(work.connection, property_id, [wanted], checked)
+        return await store.read_definitions(work.connection, property_id)
+
+
 async def delete_definitions(
     platform: Platform, property_id: PropertyId, days: Sequence[int], *, actor: str
 ) -> Definitions:

@@ -22,6 +22,13 @@ from matrixhub.model.time import check_year
 from matrixhub.model.workforce_settings import WorkforceSettings
 from matrixhub.modules.scheduler import Fire
 from matrixhub.modules.work import Platform, Work
+from matrixhub.modules.workforce.shift_tasks import (
+    TaskChanges,
+    change_tasks,
+    moved_tasks,
+    plan_for_shifts,
+    tasks_to_copy,
+)
 from matrixhub.modules.workforce.steps import (
     EXPIRY,
     ShiftDraft,
@@ -36,8 +43,9 @@ from matrixhub.modules.workforce.steps import (
     save,
     set_begin,
 )
-from matrixhub.modules.workforce.tasks import publish_tasks, remove_tasks
+from matrixhub.modules.workforce.tasks import TaskDraft, publish_tasks, remove_tasks
 from matrixhub.store import shifts as store
+from matrixhub.store.grids import read_building
 from matrixhub.store.seats import lock_seat
 from matrixhub.store.workforce_settings import read_settings
 
@@ -45,7 +53,10 @@ LENGTH_MAX = timedelta(hours=48)
 CALL_MAX = 500
 """Shifts that one call may make or publish, so that the event that tells of them stays small."""
 
-_TOO_MANY = f"at most {CALL_MAX} shifts are made or published by one call"
+_TOO_MANY = f"at most {CALL_MAX} shifts are made, published or deleted by one call"
+
+NO_TASK_CHANGES = TaskChanges()
+NO_SEATS: Mapping[ShiftId, SeatId] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,21 +83,33 @@ async def create_shifts(
     publish: bool = False,
     actor: str,
 ) -> Sequence[Shift]:
-    """New shifts of a seat: each draft on its own date, and on each of the dates at the same local times.
+    """New shifts of a seat with their task groups: each draft on its own date, and on each of the dates at the same
+    local times.
 
     Raises: NotFound, MissingParameters, WrongParameters, LimitViolated, WrongState where the seat is not active or
             has a shift at that time, StoreError. Then none is made.
     """
+    dates = _checked_dates(repeat_on)
+    if len(drafts) * max(1, len(dates)) > CALL_MAX:
+        raise LimitViolated(_TOO_MANY)
     async with platform.work(property_id, actor) as work:
         await lock_active_seat(work, seat_id)
         settings = await read_settings(work.connection, property_id, building_id)
-        shifts: list[Shift] = []
-        for draft in drafts:
+        place = await read_building(work.connection, property_id, building_id)
+        planned: list[tuple[Shift, Sequence[TaskDraft]]] = []
+        for given in drafts:
+            draft = replace(given, time_zone=given.time_zone or place.time_zone)
+            local = known_zone(draft.time_zone)
             zones = await store.zone_names(work.connection, property_id, building_id, draft.zones)
-            spans = _spans(draft.starts_at, draft.ends_at, draft.time_zone, repeat_on)
-            shifts.extend(drafted_shift(work, building_id, seat_id, draft, span, zones) for span in spans)
+            for span in _spans(draft.starts_at, draft.ends_at, local, dates):
+                shift = drafted_shift(work, building_id, seat_id, draft, span, zones)
+                planned.append((shift, moved_tasks(draft.tasks, draft.starts_at, span[0], local)))
+        shifts: Sequence[Shift] = [shift for shift, _ in planned]
         await _add_drafts(work, seat_id, shifts)
-        return await _publish(work, shifts, settings) if publish else shifts
+        if publish:
+            shifts = await _publish(work, shifts, settings)
+        await plan_for_shifts(work, planned)
+        return shifts
 
 
 async def copy_shift(
@@ -96,17 +119,25 @@ async def copy_shift(
     shift_id: ShiftId,
     *,
     copy_on: Sequence[date],
+    source_seat_id: SeatId | None = None,
     include_zones: bool = True,
     include_breaks: bool = True,
+    include_tasks: bool = False,
     actor: str,
 ) -> Sequence[Shift]:
-    """Unpublished copies of a shift for a seat, on each of the dates at the same local times.
+    """Unpublished copies of a shift, of its seat where that is named, for a seat: on each of the dates at the same
+    local times.
 
     Raises: NotFound, MissingParameters, LimitViolated, WrongState as `create_shifts`, StoreError
     """
+    dates = _checked_dates(copy_on)
+    if len(dates) > CALL_MAX:
+        raise LimitViolated(_TOO_MANY)
     async with platform.work(property_id, actor) as work:
         await lock_active_seat(work, seat_id)
         source = await store.read_shift(work.connection, property_id, shift_id)
+        if source_seat_id is not None:
+            require_seat_of(source, source_seat_id)
         draft = ShiftDraft(
             starts_at=source.starts_at,
             ends_at=source.ends_at,
@@ -118,9 +149,13 @@ async def copy_shift(
         local = ZoneInfo(source.time_zone)
         copies = [
             drafted_shift(work, source.building_id, seat_id, draft, span, source.zones if include_zones else {})
-            for span in (repeated_span(source.starts_at, source.ends_at, local, on) for on in _checked_dates(copy_on))
+            for span in (repeated_span(source.starts_at, source.ends_at, local, on) for on in dates)
         ]
         await _add_drafts(work, seat_id, copies)
+        if include_tasks:
+            tasks = await tasks_to_copy(work, shift_id)
+            moved = [moved_tasks(tasks, source.starts_at, copy.starts_at, local) for copy in copies]
+            await plan_for_shifts(work, list(zip(copies, moved, strict=True)))
         return copies
 
 
@@ -131,12 +166,14 @@ async def update_shift(
     shift_id: ShiftId,
     changes: ShiftChanges,
     *,
+    tasks: TaskChanges = NO_TASK_CHANGES,
     version: int | None = None,
     actor: str,
 ) -> Shift:
-    """A shift that was not started, changed. One that is moved is no longer delayed.
+    """A shift that was not started, changed with its task groups. One that is moved is no longer delayed.
 
-    Raises: NotFound, WrongParameters, WrongState, VersionMismatch where it is not of the version, StoreError
+    Raises: NotFound, MissingParameters, WrongParameters, LimitViolated, WrongState, VersionMismatch where it is not
+            of the version, StoreError
     """
     async with platform.work(property_id, actor) as work:
         await lock_seat(work.connection, property_id, seat_id)
@@ -151,7 +188,9 @@ async def update_shift(
             shift = replace(shift, delayed=False)
             cancel_timers(work, shift_id)
             set_begin(work, shift, await read_settings(work.connection, property_id, shift.building_id))
-        return await save(work, shift)
+        saved = await save(work, shift)
+        await change_tasks(work, saved, tasks)
+        return saved
 
 
 async def publish_shifts(
@@ -160,9 +199,10 @@ async def publish_shifts(
     building_id: BuildingId,
     shift_ids: Sequence[ShiftId],
     *,
+    seats: Mapping[ShiftId, SeatId] = NO_SEATS,
     actor: str,
 ) -> Sequence[Shift]:
-    """Shifts of a building, published: all of them, or none. One event for all.
+    """Shifts of a building, published: all of them, or none. One event for all. `seats` says whose they are to be.
 
     Raises: NotFound, MissingParameters, LimitViolated, WrongState, StoreError
     """
@@ -175,6 +215,7 @@ async def publish_shifts(
         for shift in shifts:
             if shift.building_id != building_id:
                 raise NotFound(f"building {building_id} has no shift {shift.id}")
+            require_seat_of(shift, seats.get(shift.id, shift.seat_id))
         return await _publish(work, shifts, await read_settings(work.connection, property_id, building_id))
 
 
@@ -196,18 +237,28 @@ async def publish_shifts_in_range(
 
 
 async def delete_shifts(
-    platform: Platform, property_id: PropertyId, pairs: Sequence[tuple[SeatId, ShiftId]], *, actor: str
+    platform: Platform,
+    property_id: PropertyId,
+    pairs: Sequence[tuple[SeatId, ShiftId]],
+    *,
+    version: int | None = None,
+    actor: str,
 ) -> None:
     """Remove shifts, each named with its seat, that were neither started nor completed: all of them, or none.
 
-    Raises: NotFound, MissingParameters, WrongState, StoreError
+    Raises: NotFound, MissingParameters, LimitViolated, WrongState, VersionMismatch where one is not of the version,
+            StoreError
     """
     if not pairs:
         raise MissingParameters("say which shifts are to be deleted")
+    if len(pairs) > CALL_MAX:
+        raise LimitViolated(_TOO_MANY)
     seats = {shift_id: seat_id for seat_id, shift_id in pairs}
     async with platform.work(property_id, actor) as work:
         for shift in await store.lock_shifts(work.connection, property_id, seats.keys()):
             require_seat_of(shift, seats[shift.id])
+            if version is not None and version != shift.version:
+                raise VersionMismatch(f"shift {shift.id} is of version {shift.version}")
             next_status(shift, "delete")
             cancel_timers(work, shift.id)
         await remove_tasks(work, seats.keys())
@@ -275,15 +326,14 @@ async def _add_drafts(work: Work, seat_id: SeatId, shifts: Sequence[Shift]) -> N
 
 
 def _spans(
-    starts_at: datetime, ends_at: datetime, time_zone: str, repeat_on: Sequence[date]
+    starts_at: datetime, ends_at: datetime, local: ZoneInfo, repeat_on: Sequence[date]
 ) -> list[tuple[datetime, datetime]]:
     """The times of a shift on its own date, and on the others. Raises WrongParameters."""
-    local = known_zone(time_zone)
     _check_span(starts_at, ends_at)
     own = starts_at.astimezone(local).date()
     return [
         (starts_at.astimezone(UTC), ends_at.astimezone(UTC)),
-        *(repeated_span(starts_at, ends_at, local, on) for on in _checked_dates(repeat_on) if on != own),
+        *(repeated_span(starts_at, ends_at, local, on) for on in repeat_on if on != own),
     ]
 
 

@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from matrixhub.model.devices import Json
 from matrixhub.model.errors import QueryTooLong, WrongParameters
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, TaskId
 from matrixhub.model.paging import check_page
+from matrixhub.model.seat import Seat
 from matrixhub.model.shift import SHIFT_STATUSES, Shift, shift_record
 from matrixhub.model.timesheet import Timesheet, timesheet_record
 from matrixhub.modules.work import Platform
+from matrixhub.modules.workforce.records import task_record
 from matrixhub.modules.workforce.steps import require_seat_of
 from matrixhub.store import shifts as store
-from matrixhub.store.seats import require_seat
+from matrixhub.store.grids import read_building
+from matrixhub.store.seats import list_seats, require_seat
 from matrixhub.store.timesheets import find_timesheet
+from matrixhub.store.work_orders import Wanted, list_work_orders
 
 RANGE_MAX = timedelta(days=93)
 """The longest time that one query looks at."""
 
 NEXT_MAX = 100
+TASKS_MAX = 1_000
+"""Task groups that the details of a shift show."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,14 +62,47 @@ async def list_shifts(
     """The shifts that begin in a range, its end excluded: of the property, a building, a seat, in a state.
 
     The status `DELAYED` finds the published ones that are late.
-    Raises: WrongParameters, QueryTooLong for too long a time or too many shifts, StoreError
+    Raises: NotFound for a building or seat that the property has not, WrongParameters, QueryTooLong for too long a
+            time or too many shifts, StoreError
     """
     check_range(start, end)
     if status not in (None, "DELAYED", *SHIFT_STATUSES):
         raise WrongParameters(f"Status is one of {', '.join(SHIFT_STATUSES)}, DELAYED")
     async with platform.database.connection() as connection:
+        await require_scope(connection, property_id, building_id, seat_id)
         return await store.shifts_in_range(
             connection, property_id, start, end, building_id=building_id, seat_id=seat_id, status=status
+        )
+
+
+async def page_shifts(
+    platform: Platform,
+    property_id: PropertyId,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    building_id: BuildingId | None = None,
+    seat_id: SeatId | None = None,
+    status: str | None = None,
+    after: tuple[datetime, ShiftId] | None = None,
+    limit: int,
+) -> Sequence[Shift]:
+    """At most so many shifts that begin in a time, by their begin, behind the place that `after` names.
+
+    Raises: NotFound for a building or seat that the property has not, StoreError
+    """
+    async with platform.database.connection() as connection:
+        await require_scope(connection, property_id, building_id, seat_id)
+        return await store.page_shifts(
+            connection,
+            property_id,
+            start=start,
+            end=end,
+            building_id=building_id,
+            seat_id=seat_id,
+            status=status,
+            after=after,
+            limit=limit,
         )
 
 
@@ -82,11 +122,13 @@ async def shift_details(
         return ShiftDetails(shift=shift, timesheet=await find_timesheet(connection, property_id, shift_id))
 
 
-async def current_shift(platform: Platform, property_id: PropertyId, seat_id: SeatId) -> Shift | None:
-    """The shift the seat is working in, or else the published one it should be working in. Raises NotFound, …"""
+async def current_shift(
+    platform: Platform, property_id: PropertyId, seat_id: SeatId, at: datetime | None = None
+) -> Shift | None:
+    """The shift the seat is working in, or else the published one whose time it is then, or now. Raises NotFound, …"""
     async with platform.database.connection() as connection:
         await require_seat(connection, property_id, seat_id)
-        return await store.current_shift(connection, property_id, seat_id, platform.now())
+        return await store.current_shift(connection, property_id, seat_id, at or platform.now())
 
 
 async def next_shifts(
@@ -111,18 +153,20 @@ async def count_shifts(
     """How many shifts begin in a range, by status; under `Delayed` those of them that are or were late."""
     check_range(start, end)
     async with platform.database.connection() as connection:
+        await require_scope(connection, property_id, building_id, seat_id)
         found = await store.shift_counts(connection, property_id, start, end, building_id=building_id, seat_id=seat_id)
     return {key: found.get(key, 0) for key in (*SHIFT_STATUSES, "Delayed")}
 
 
 async def free_seats(
     platform: Platform, property_id: PropertyId, seat_id: SeatId, start: datetime, end: datetime
-) -> Sequence[SeatId]:
+) -> Sequence[Seat]:
     """Who could stand in for a seat on leave: active seats without any shift in that time. Raises NotFound, …"""
     check_range(start, end)
     async with platform.database.connection() as connection:
         await require_seat(connection, property_id, seat_id)
-        return await store.free_seats(connection, property_id, start, end, but=seat_id)
+        free = set(await store.free_seats(connection, property_id, start, end, but=seat_id))
+        return [seat for seat in await list_seats(connection, property_id) if seat.id in free]
 
 
 def lateness(shifts: Sequence[Shift]) -> Lateness:
@@ -140,6 +184,37 @@ def lateness(shifts: Sequence[Shift]) -> Lateness:
     )
 
 
+async def shift_records(platform: Platform, property_id: PropertyId, shifts: Sequence[Shift]) -> list[dict[str, Json]]:
+    """Shifts as Matrix Web Services show them, each with the ids of its task groups. Raises StoreError."""
+    async with platform.database.connection() as connection:
+        organisation = await store.organisation_of(connection, property_id)
+        tasks = await store.tasks_of_shifts(connection, property_id, [shift.id for shift in shifts])
+    return [shift_record(shift, organisation, tasks.get(shift.id, ())) for shift in shifts]
+
+
+async def details_record(
+    platform: Platform, property_id: PropertyId, seat_id: SeatId, shift_id: ShiftId
+) -> dict[str, Json]:
+    """A shift with its task groups and its timesheet, as Matrix Web Services show it. Raises NotFound, StoreError."""
+    details = await shift_details(platform, property_id, seat_id, shift_id)
+    async with platform.database.connection() as connection:
+        organisation = await store.organisation_of(connection, property_id)
+        wanted = Wanted(shift_id=shift_id, type="TASK")
+        orders = await list_work_orders(connection, property_id, wanted, limit=TASKS_MAX)
+    tasks: list[Json] = [task_record(order) for order in orders]
+    return shift_details_record(details, organisation, [order.id for order in orders], tasks)
+
+
+def lateness_record(found: Lateness) -> dict[str, Json]:
+    """How punctual shifts were, as Matrix Web Services show it; their record of it is not published."""
+    return {
+        "InTime": found.in_time,
+        "Late": found.late,
+        "Absent": found.absent,
+        "MeanLatenessInSeconds": found.late_mean_s,
+    }
+
+
 def shift_details_record(
     details: ShiftDetails, organisation_id: str, task_ids: Sequence[TaskId] = (), tasks: Sequence[Json] = ()
 ) -> dict[str, Json]:
@@ -152,6 +227,16 @@ def shift_details_record(
         "startDate": record["Start"],
         "endDate": record["End"],
     }
+
+
+async def require_scope(
+    connection: Any, property_id: PropertyId, building_id: BuildingId | None, seat_id: SeatId | None
+) -> None:
+    """Raises NotFound where the property has no such building, or no such seat."""
+    if building_id is not None:
+        await read_building(connection, property_id, building_id)
+    if seat_id is not None:
+        await require_seat(connection, property_id, seat_id)
 
 
 def check_range(start: datetime, end: datetime) -> None:

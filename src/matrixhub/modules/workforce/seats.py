@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from matrixhub.model.errors import MissingParameters
+from matrixhub.model.errors import MissingParameters, VersionMismatch
 from matrixhub.model.ids import PropertyId, SeatId
 from matrixhub.model.seat import Seat
 from matrixhub.modules.work import Platform
@@ -29,11 +29,17 @@ async def update_seat(
     email: str | None = None,
     team: str | None = None,
     active: bool | None = None,
+    version: int | None = None,
     actor: str,
 ) -> Seat:
-    """The seat with what is given changed. Raises NotFound, MissingParameters, StoreError."""
+    """The seat with what is given changed.
+
+    Raises: NotFound, MissingParameters, VersionMismatch where it is not of the version, StoreError
+    """
     async with platform.work(property_id, actor) as work:
         seat = await store.lock_seat(work.connection, property_id, seat_id)
+        if version is not None and version != seat.version:
+            raise VersionMismatch(f"seat {seat_id} is of version {seat.version}")
         changed = replace(
             seat,
             name=seat.name if name is None else _named(name),

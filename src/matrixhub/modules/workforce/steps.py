@@ -15,6 +15,7 @@ from matrixhub.model.shift import DRAFT_KEPT, Break, Cost, Shift
 from matrixhub.model.time import zone
 from matrixhub.model.workforce_settings import WorkforceSettings
 from matrixhub.modules.work import Work
+from matrixhub.modules.workforce.tasks import TaskDraft
 from matrixhub.store import shifts as store
 from matrixhub.store.seats import lock_seat
 
@@ -27,15 +28,19 @@ BREAKS_MAX = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShiftDraft:
-    """A shift as it is planned. Of the breaks, kind and length count."""
+    """A shift as it is planned, with its task groups. Of the breaks, kind and length count.
+
+    Without a time zone it has that of its building.
+    """
 
     starts_at: datetime
     ends_at: datetime
-    time_zone: str
+    time_zone: str = ""
     zones: tuple[ZoneId, ...] = ()
     breaks: tuple[Break, ...] = ()
     cost: Cost = field(default_factory=Cost)
     description: str = ""
+    tasks: tuple[TaskDraft, ...] = ()
 
 
 def set_begin(work: Work, shift: Shift, settings: WorkforceSettings) -> None:

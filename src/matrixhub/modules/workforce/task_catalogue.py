@@ -5,8 +5,10 @@ Source: docs/contract/incidents.md §3.3
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from matrixhub.model.devices import Json
 from matrixhub.model.ids import PropertyId, new_id
 from matrixhub.model.task_catalogue import CustomTask, TaskGroup, check_custom_task, check_task_group
 from matrixhub.modules.work import Platform
@@ -57,3 +59,29 @@ async def remove_task_group(platform: Platform, property_id: PropertyId, group_i
     """Forget a task group. What was planned with it stays. Raises NotFound."""
     async with platform.work(property_id, actor) as work:
         await store.remove_task_group(work.connection, property_id, group_id)
+
+
+def custom_task_record(task: CustomTask) -> dict[str, Json]:
+    """A custom task with the published keys, and its id."""
+    return {
+        "id": task.id,
+        "task": task.name,
+        "asset": task.asset,
+        "category": task.category,
+        "measure": task.measure,
+        "measureName": task.measure_name,
+        "skills": list(task.skills),
+        "timeInMinutes": task.minutes,
+    }
+
+
+def categories(tasks: Sequence[CustomTask]) -> list[dict[str, Json]]:
+    """Custom tasks by category, those without one under ''; the record is ours.
+
+    >>> [entry["category"] for entry in categories([CustomTask(name="t", category="Lobby"), CustomTask(name="u")])]
+    ['', 'Lobby']
+    """
+    return [
+        {"category": name, "tasks": [custom_task_record(task) for task in tasks if task.category == name]}
+        for name in sorted({task.category for task in tasks})
+    ]

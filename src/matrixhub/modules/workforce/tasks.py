@@ -92,7 +92,7 @@ async def plan_tasks(
     if len(drafts) > GROUPS_MAX:
         raise LimitViolated(f"at most {GROUPS_MAX} task groups are added at once")
     for draft in drafts:
-        _check(draft)
+        check_draft(draft)
     shift = await _shift(work, seat_id, shift_id, building_id)
     if shift.status not in PLANNABLE:
         raise WrongState(f"shift {shift_id} is {shift.status}")
@@ -149,7 +149,7 @@ async def start_adhoc_task(
         draft = TaskDraft(
             zone_id=zone_id, name=ADHOC_NAME, starts_at=work.now, ends_at=ends_at, tasks=(TaskItem(name=ADHOC_NAME),)
         )
-        _check(draft)
+        check_draft(draft)
         return (await _add(work, shift, [draft], "STARTED", by=by or actor, source=ADHOC_SOURCE))[0]
 
 
@@ -216,7 +216,7 @@ async def _add(
     return orders
 
 
-def _check(draft: TaskDraft) -> None:
+def check_draft(draft: TaskDraft) -> None:
     """Refuse a draft. Raises: MissingParameters, WrongParameters, LimitViolated."""
     for value, name in ((draft.name, "Name"), (draft.zone_id, "Zone"), (draft.tasks, "Tasks")):
         if not value:

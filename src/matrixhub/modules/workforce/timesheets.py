@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from matrixhub.model.errors import MissingParameters, WrongParameters, WrongState
-from matrixhub.model.ids import PropertyId, SeatId, ShiftId
+from matrixhub.model.errors import LimitViolated, MissingParameters, VersionMismatch, WrongParameters, WrongState
+from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId
 from matrixhub.model.shift import Shift
-from matrixhub.model.timesheet import CLAIMABLE, Timesheet, TimesheetAct, TimesheetKind, next_status
+from matrixhub.model.timesheet import CLAIMABLE, Timesheet, TimesheetAct, TimesheetKind, TimesheetStatus, next_status
 from matrixhub.modules.work import Platform, Work
-from matrixhub.modules.workforce.roster import check_range
+from matrixhub.modules.workforce.roster import check_range, require_scope
 from matrixhub.modules.workforce.steps import lock_of_seat, require_seat_of
 from matrixhub.store import timesheets as store
 from matrixhub.store.shifts import lock_shifts
@@ -70,12 +70,18 @@ async def edit_timesheet(
     worked_from: datetime | None = None,
     worked_until: datetime | None = None,
     comment: str | None = None,
+    version: int | None = None,
     actor: str,
 ) -> Timesheet:
-    """The timesheet, not decided on yet, with what is given changed. Raises NotFound, WrongParameters, WrongState, …"""
+    """The timesheet, not decided on yet, with what is given changed.
+
+    Raises: NotFound, WrongParameters, WrongState, VersionMismatch where it is not of the version, StoreError
+    """
     async with platform.work(property_id, actor) as work:
         await lock_of_seat(work, seat_id, shift_id)
         before = await store.require_timesheet(work.connection, property_id, shift_id)
+        if version is not None and version != before.version:
+            raise VersionMismatch(f"the timesheet of shift {shift_id} is of version {before.version}")
         start, end = _worked(worked_from or before.worked_from, worked_until or before.worked_until)
         changed = replace(
             before,
@@ -110,11 +116,41 @@ async def list_timesheets(
     *,
     by: Literal["request", "shift"] = "request",
     seat_id: SeatId | None = None,
+    building_id: BuildingId | None = None,
 ) -> Sequence[Timesheet]:
     """The timesheets that were requested, or whose shift begins, in a range. Raises WrongParameters, QueryTooLong, …"""
     check_range(start, end)
     async with platform.database.connection() as connection:
-        return await store.timesheets_in_range(connection, property_id, start, end, by=by, seat_id=seat_id)
+        await require_scope(connection, property_id, building_id, seat_id)
+        return await store.timesheets_in_range(
+            connection, property_id, start, end, by=by, seat_id=seat_id, building_id=building_id
+        )
+
+
+async def page_timesheets(
+    platform: Platform,
+    property_id: PropertyId,
+    *,
+    seat_id: SeatId | None = None,
+    status: TimesheetStatus | None = None,
+    after: tuple[datetime, ShiftId] | None = None,
+    limit: int,
+) -> Sequence[Timesheet]:
+    """At most so many timesheets by when they were requested, behind the place that `after` names.
+
+    Raises: NotFound for a seat that the property has not, StoreError
+    """
+    async with platform.database.connection() as connection:
+        await require_scope(connection, property_id, None, seat_id)
+        return await store.page_timesheets(
+            connection, property_id, seat_id=seat_id, status=status, after=after, limit=limit
+        )
+
+
+async def read_timesheet(platform: Platform, property_id: PropertyId, shift_id: ShiftId) -> Timesheet:
+    """The timesheet of a shift. Raises NotFound, StoreError."""
+    async with platform.database.connection() as connection:
+        return await store.require_timesheet(connection, property_id, shift_id)
 
 
 async def _decide(
@@ -125,8 +161,10 @@ async def _decide(
     comment: str,
     actor: str,
 ) -> list[Timesheet]:
-    if not 0 < len(pairs) <= DECIDED_MAX:
-        raise MissingParameters(f"say which timesheets are meant, of 1 to {DECIDED_MAX} shifts")
+    if not pairs:
+        raise MissingParameters("say which timesheets are meant")
+    if len(pairs) > DECIDED_MAX:
+        raise LimitViolated(f"at most {DECIDED_MAX} timesheets are decided on by one call")
     seats = {shift_id: seat_id for seat_id, shift_id in pairs}
     async with platform.work(property_id, actor) as work:
         shifts = await lock_shifts(work.connection, property_id, seats.keys())

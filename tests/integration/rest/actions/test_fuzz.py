@@ -20,7 +20,7 @@ from matrixhub.observe import RequestFailed
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 QUICK, LONG = 150, 5_000
-PATIENT = {
+PATIENT: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 }
@@ -80,7 +80,8 @@ async def try_bodies(matrix: Matrix, data: st.DataObject) -> None:
     row = data.draw(ROWS)
     example = {} if row.example is None else matrix.example(row.name)
     body = data.draw(bodies(example))
-    query = data.draw(st.sampled_from([{}, {"pid": "scnoop"}, {"pid": "none"}, {"org": "x"}]))
+    queries: list[dict[str, Any]] = [{}, {"pid": "scnoop"}, {"pid": "none"}, {"org": "x"}]
+    query = data.draw(st.sampled_from(queries))
     before = len(faults(matrix))
     reply = await matrix.send(row.name, json.dumps(body).encode(), **query)
     assert reply.status < 500, (row.name, body, reply.content, faults(matrix)[before:])

@@ -26,6 +26,7 @@ LABELS: dict[str, tuple[Act, ...]] = {
     "reassign to nobody": ("reopen",),
     "escalate, by time or by hand": ("escalate",),
     "change, move to another zone": ("edit", "move"),
+    "change, with its shift": ("edit",),
     "delete": ("delete",),
     "delete, also with its shift": ("delete",),
     "comment, attach": ("comment", "attach"),

@@ -1,0 +1,30 @@
+"""What the REST face gives of past data, as types; OpenAPI is made from them. The lines themselves are passed on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from matrixhub.api.rest.documents import Next
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading in the general format, as it was pushed; docs/contract/sensor-data.md has all of its fields."""
+
+    DEVID: Annotated[str, Meta(description="Id of the slot.")]
+    DevType: Annotated[str, Meta(description="Its type, `<provider>#<type>`.")]
+    PropId: Annotated[str, Meta(description="The property.")]
+    PID: Annotated[str, Meta(description="The building.")]
+    InsID: Annotated[str, Meta(description="The zone.")]
+    Region: Annotated[str, Meta(description="Time zone of the building.")]
+    unixT: Annotated[int, Meta(description="The instant, epoch milliseconds.")]  # noqa: N815 - the spelling of the wire
+    v: Annotated[dict[str, Any], Meta(description="The attributes of the device type.")]
+
+
+class ReadingPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Readings, in time order."""
+
+    items: list[Reading]
+    next: Next

@@ -1,0 +1,90 @@
+"""What of the stream is stored in one transaction, and in which partitions it comes to lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from matrixhub.bus.subjects import subject_property
+from matrixhub.model.errors import UnstorableReading
+from matrixhub.model.ids import subject_token
+from matrixhub.model.reading_line import KeptReading, Splitter
+from matrixhub.ports import Message, RefusedLine
+
+AHEAD = timedelta(days=7)
+"""So many days have their partition before the first reading comes."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_MS = 86_400_000
+
+
+def cut_batches(messages: Sequence[Message], *, items_max: int, bytes_max: int) -> Iterator[Sequence[Message]]:
+    """The messages in runs within the limits, each as long as it can be; a larger message is a run of its own.
+
+    >>> messages = [Message(n, "sensors.p.b.t", b"xx", 2) for n in (1, 2, 3)]
+    >>> [[m.seq for m in batch] for batch in cut_batches(messages, items_max=4, bytes_max=100)]
+    [[1, 2], [3]]
+    """
+    start = items = size = 0
+    for index, message in enumerate(messages):
+        if index > start and (items + message.items > items_max or size + len(message.data) > bytes_max):
+            yield messages[start:index]
+            start, items, size = index, 0, 0
+        items += message.items
+        size += len(message.data)
+    if start < len(messages):
+        yield messages[start:]
+
+
+def split_message(
+    splitter: Splitter, message: Message, *, carefully: bool = False
+) -> tuple[list[KeptReading], list[RefusedLine]]:
+    """The readings of a message, and its lines that are none, or none of the property of its subject."""
+    word = subject_property(message.subject)
+    kept: list[KeptReading] = []
+    refused: list[RefusedLine] = []
+    for item, line in enumerate(message.data.split(b"\n")):
+        try:
+            reading = _of_property(splitter.split(line, carefully=carefully), word)
+        except UnstorableReading as error:
+            refused.append(
+                RefusedLine(seq=message.seq, item=item, subject=message.subject, line=line, reason=error.message)
+            )
+        else:
+            kept.append(reading)
+    return kept, refused
+
+
+def _of_property(reading: KeptReading, word: str) -> KeptReading:
+    """The reading. Raises: UnstorableReading if it is not of the property whose word its subject has."""
+    if subject_token(reading.origin.property_id) != word:
+        raise UnstorableReading("the reading is not of the property of its subject")
+    return reading
+
+
+def days_of(readings: Iterable[KeptReading]) -> set[int]:
+    """The days (UTC, since 1970) in which the readings lie."""
+    return {reading.instant_ms // _DAY_MS for reading in readings}
+
+
+def day_start(day: int) -> datetime:
+    """When a day begins.
+
+    >>> str(day_start(19792))
+    '2024-03-10 00:00:00+00:00'
+    """
+    return _EPOCH + timedelta(days=day)
+
+
+def has_partition(day: int, now: datetime, retention_s: float) -> bool:
+    """Whether a day gets a partition of its own: it lies neither behind retention nor far ahead.
+
+    What is older is dropped by the next round, and nothing is that far ahead but by mistake: both lie in the default
+    partition meanwhile.
+
+    >>> now = datetime(2024, 3, 10, tzinfo=UTC)
+    >>> [has_partition(19792 + d, now, 86400 * 2) for d in (-3, -2, 0, 7, 8)]
+    [False, True, True, True, False]
+    """
+    start = day_start(day)
+    return now - timedelta(seconds=retention_s) < start + timedelta(days=1) and start <= now + AHEAD

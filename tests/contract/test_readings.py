@@ -1,0 +1,228 @@
+"""What every `ReadingStore` keeps, in memory and on PostgreSQL: each reading once, and position and rows together."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.readings import Writer
+
+from matrixhub.config import load_settings
+from matrixhub.engines import DataDirectory, open_engines
+from matrixhub.model.errors import UnstorableReading
+from matrixhub.model.reading_line import KeptReading, Origin, Splitter, render_line
+from matrixhub.model.site import Slot
+from matrixhub.observe import ignore
+from matrixhub.ports import ReadingStore, RefusedLine
+from matrixhub.sources.sites import make_site
+from matrixhub.store import Database, open_database
+from matrixhub.store.pool import migrate
+from matrixhub.store.readings import FEW, PostgresReadingPartitions, PostgresReadings
+from matrixhub.testing.memory_readings import MemoryReadings
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+AT_MS = 1_710_029_109_417
+DAY_MS = 86_400_000
+SLOTS = make_site(20, seed=7).slots
+SLOT = next(slot for slot in SLOTS if slot.devtype == "SMARTCLEAN#PPLCTR")
+WRITER = Writer()
+
+
+def kept(instant_ms: int = AT_MS, *, slot: Slot = SLOT, count: int = 1) -> KeptReading:
+    return Splitter().split(WRITER.line(slot, instant_ms, {"count": count, "out_count": 0}))
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[Path]:
+    """A data directory that the engines' user can reach, which pytest's own is not."""
+    top = Path(tempfile.mkdtemp(prefix="mh-readings-"))
+    top.chmod(0o755)
+    yield top / "data"
+    shutil.rmtree(top)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def database(data: Path) -> AsyncIterator[Database]:
+    with DataDirectory.open(data) as directory:
+        async with (
+            open_engines(directory, load_settings(None, {}).engines, ignore) as engines,
+            open_database(engines.endpoints.postgres_dsn, connections_max=4) as found,
+        ):
+            await migrate(found, ignore)
+            yield found
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A store, and how to look into it."""
+
+    store: ReadingStore
+    database: Database | None
+
+    async def lines(self) -> list[bytes]:
+        """What is stored, as lines, in time order."""
+        if isinstance(self.store, MemoryReadings):
+            found = list(self.store.kept.values())
+        else:
+            assert self.database is not None
+            async with self.database.connection() as connection:
+                rows = await connection.fetch(
+                    "select s.property_id, s.slot_id, s.devtype, o.*, r.v::text as v, r.stats::text as stats, r.line,"
+                    " (extract(epoch from r.at) * 1000)::bigint as ms from readings r"
+                    " join reading_series s on s.id = r.series join reading_origins o on o.id = r.origin"
+                )
+            found = [
+                KeptReading(
+                    Origin(
+                        row["property_id"],
+                        row["building_id"],
+                        row["zone_id"],
+                        row["slot_id"],
+                        row["devtype"],
+                        row["time_zone"],
+                        row["aggregates"],
+                        row["fixed"],
+                    ),
+                    row["ms"],
+                    row["v"],
+                    row["stats"],
+                    row["line"],
+                )
+                for row in rows
+            ]
+        return [render_line(one) for one in sorted(found, key=lambda one: (one.instant_ms, one.origin.slot_id))]
+
+    async def refused(self) -> list[tuple[int, int]]:
+        """The lines that were set aside."""
+        if isinstance(self.store, MemoryReadings):
+            return sorted((one.seq, one.item) for one in self.store.refused)
+        assert self.database is not None
+        async with self.database.connection() as connection:
+            return [(r["seq"], r["item"]) for r in await connection.fetch("select * from telemetry_refused order by 1")]
+
+
+@pytest_asyncio.fixture(loop_scope="module", params=["memory", "postgres"])
+async def subject(request: pytest.FixtureRequest, database: Database) -> Subject:
+    if request.param == "memory":
+        return Subject(MemoryReadings(), None)
+    async with database.connection() as connection:
+        await connection.execute(
+            "truncate readings, reading_series, reading_origins, telemetry_progress, telemetry_refused"
+        )
+    return Subject(PostgresReadings(database), database)
+
+
+async def test_a_store_that_never_began_begins_where_it_is_told_and_goes_on_where_it_was(subject: Subject) -> None:
+    assert await subject.store.begin(4) == 4
+    assert await subject.store.store([kept()], [], after_seq=4, to_seq=6) == 1
+    assert await subject.store.begin(0) == 6
+    await subject.store.go_back(2)
+    assert await subject.store.begin(0) == 2
+
+
+async def test_a_reading_comes_back_to_the_byte(subject: Subject) -> None:
+    await subject.store.begin(0)
+    lines = [
+        WRITER.line(SLOT, AT_MS, {"count": 1, "out_count": 0}),
+        WRITER.line(SLOT, AT_MS + 1, {"count": 2, "out_count": 0, "é": '"}'}, DASSOC="ü", DevSubType="9"),
+        WRITER.line(SLOT, AT_MS + 2, {"count": 3, "out_count": 0})[:-1] + b',"stats":{"x":{"HEALTH_VALUE":1}}}',
+        b'{"DEVID":"d","DevType":"X#Y","PID":"b","PropId":"p","InsID":"z","Region":"UTC","unixT":%d,"v":{"a":[1]}}'
+        % (AT_MS + 3),
+        b'{"v": {"a": "\\u0000"}, "DEVID":"d","DevType":"X#Y","PID":"b","PropId":"p","InsID":"z","Region":"UTC",'
+        b'"unixT":%d}' % (AT_MS + 4),
+    ]
+    splitter = Splitter()
+    assert await subject.store.store([splitter.split(line) for line in lines], [], after_seq=0, to_seq=1) == 5
+    assert await subject.lines() == lines
+
+
+@pytest.mark.parametrize("many", [3, FEW + 50])
+async def test_a_repeat_of_slot_type_and_instant_is_stored_once(subject: Subject, many: int) -> None:
+    await subject.store.begin(0)
+    readings = [kept(AT_MS + n) for n in range(many)]
+    assert await subject.store.store(readings, [], after_seq=0, to_seq=1) == many
+    again = [kept(AT_MS + n, count=9) for n in range(-2, many)]
+    assert await subject.store.store([*again, *again], [], after_seq=1, to_seq=2) == 2
+    assert len(await subject.lines()) == many + 2
+
+
+async def test_nothing_is_stored_behind_another_position(subject: Subject) -> None:
+    await subject.store.begin(0)
+    assert await subject.store.store([kept()], [], after_seq=0, to_seq=5) == 1
+    assert await subject.store.store([kept(AT_MS + 1)], [], after_seq=0, to_seq=7) is None
+    assert await subject.store.begin(0) == 5
+    assert len(await subject.lines()) == 1
+
+
+async def test_what_is_refused_is_set_aside_with_the_rest(subject: Subject) -> None:
+    await subject.store.begin(0)
+    refused = [RefusedLine(seq=1, item=n, subject="sensors.p.b.t", line=b"\x00\xff", reason="a\x00b") for n in (0, 1)]
+    assert await subject.store.store([kept()], refused, after_seq=0, to_seq=1) == 1
+    assert await subject.refused() == [(1, 0), (1, 1)]
+
+
+async def test_a_value_that_the_database_does_not_take_stores_nothing_and_is_told(subject: Subject) -> None:
+    await subject.store.begin(0)
+    poisoned = replace(kept(AT_MS + 1), values='{"count":}')
+    if isinstance(subject.store, MemoryReadings):
+        subject.store.poison = '"count":}'
+    for many in (1, FEW + 1):
+        good = [kept(AT_MS + n) for n in range(2, many + 2)]
+        with pytest.raises(UnstorableReading):
+            await subject.store.store([*good, poisoned], [], after_seq=0, to_seq=1)
+    assert await subject.lines() == []
+    assert await subject.store.begin(9) == 0
+    assert await subject.store.takes(kept()) == ""
+    assert await subject.store.takes(poisoned)
+    assert await subject.lines() == []
+
+
+async def test_readings_of_one_slot_keep_where_they_were_taken_when_it_is_moved(subject: Subject) -> None:
+    await subject.store.begin(0)
+    moved = replace(SLOT, zone_id=SLOTS[-1].zone_id, name="Moved")
+    lines = [WRITER.line(slot, AT_MS + n, {"count": 1, "out_count": 0}) for n, slot in enumerate([SLOT, moved])]
+    await subject.store.store([Splitter().split(line) for line in lines], [], after_seq=0, to_seq=1)
+    assert await subject.lines() == lines
+
+
+# partitions, of PostgreSQL alone
+
+
+async def partition_rows(database: Database) -> dict[str, int]:
+    async with database.connection() as connection:
+        rows = await connection.fetch("select tableoid::regclass::text as name, count(*) from readings group by 1")
+    return {row["name"]: row["count"] for row in rows}
+
+
+async def test_a_reading_without_a_partition_is_stored_and_moves_once_there_is_one(database: Database) -> None:
+    store, partitions = PostgresReadings(database), PostgresReadingPartitions(database)
+    async with database.connection() as connection:
+        await connection.execute("truncate readings, telemetry_progress")
+    await store.begin(0)
+    await store.store([kept(AT_MS), kept(AT_MS + DAY_MS)], [], after_seq=0, to_seq=1)
+    assert await partition_rows(database) == {"readings_default": 2}
+    at = datetime.fromtimestamp(AT_MS / 1000, UTC)
+    assert await partitions.make([at, at]) == {"readings_20240310": 1}
+    assert await partitions.make([at]) == {}
+    await store.store([kept(AT_MS), kept(AT_MS + 1)], [], after_seq=1, to_seq=2)
+    assert await partition_rows(database) == {"readings_20240310": 2, "readings_default": 1}
+
+
+async def test_what_is_older_is_dropped_by_days_and_deleted_where_it_has_none(database: Database) -> None:
+    store, partitions = PostgresReadings(database), PostgresReadingPartitions(database)
+    async with database.connection() as connection:
+        await connection.execute("truncate readings, telemetry_progress")
+    at = datetime.fromtimestamp(AT_MS / 1000, UTC)
+    await store.begin(0)
+    await partitions.make([at, at + timedelta(days=1)])
+    await store.store([kept(AT_MS + n * DAY_MS) for n in (-400, 0, 1)], [], after_seq=0, to_seq=1)
+    before = at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    assert await partitions.drop(before) == ["readings_20240310"]
+    assert await partition_rows(database) == {"readings_20240311": 1}
