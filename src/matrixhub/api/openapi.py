@@ -29,6 +29,7 @@ from matrixhub.api.rest import (
     place_documents,
     shift_documents,
     telemetry_documents,
+    work_documents,
 )
 from matrixhub.ingest.accept import Receipt
 from matrixhub.observe import Metrics, ignore
@@ -230,6 +231,7 @@ DOCUMENT_MODULES = (
     device_documents,
     telemetry_documents,
     shift_documents,
+    work_documents,
 )
 """Where the documents of the REST face are."""
 

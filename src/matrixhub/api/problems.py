@@ -35,8 +35,6 @@ from matrixhub.observe import Observe, RequestFailed
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 
-_MISSING = re.compile(r"Missing required \w+ parameter '(?P<name>[^']*)'")
-
 
 class FieldProblem(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong with one field."""
@@ -101,7 +99,7 @@ def translated(error: Exception) -> MatrixHubError:
         case MethodNotAllowedException():
             return WrongMethod("the path does not take this method")
         case ValidationException():
-            return InvalidValue("a parameter is not allowed here", fields=tuple(_wrong_parameters(error)))
+            return InvalidValue("a parameter is not allowed here", fields=tuple(_wrong_parameters(error.extra)))
         case HTTPException(status_code=413):
             return BodyTooLarge("the body is larger than the limit")
         case HTTPException(status_code=400):
@@ -139,10 +137,8 @@ def allowed_methods(request: Request[Any, Any, Any]) -> str:
     return ", ".join(sorted(methods))
 
 
-def _wrong_parameters(error: ValidationException) -> list[tuple[str, str]]:
-    if missing := _MISSING.match(error.detail):
-        return [(missing["name"], "is missing")]
-    entries = error.extra if isinstance(error.extra, list) else []
+def _wrong_parameters(extra: Any) -> list[tuple[str, str]]:
+    entries = extra if isinstance(extra, list) else []
     return [(_parameter_name(entry), str(entry.get("message", ""))) for entry in entries]
 
 

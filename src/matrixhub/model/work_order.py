@@ -17,6 +17,7 @@ from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, SlotId,
 from matrixhub.model.time import check_year
 
 WorkType = Literal["INCIDENT", "TASK"]
+WORK_TYPES: tuple[WorkType, ...] = ("INCIDENT", "TASK")
 Status = Literal["UNPUBLISHED", "NOT_ASSIGNED", "PUBLISHED", "STARTED", "PAUSED", "COMPLETED", "INCOMPLETE"]
 """As records spell it; events say `ASSIGNED` for `PUBLISHED`, see META_STATUS."""
 
@@ -49,6 +50,12 @@ STATUSES: tuple[Status, ...] = (
     "COMPLETED",
     "INCOMPLETE",
 )
+
+STATUSES_OF: Mapping[WorkType, tuple[Status, ...]] = {
+    "INCIDENT": tuple(status for status in STATUSES if status != "UNPUBLISHED"),
+    "TASK": tuple(status for status in STATUSES if status != "NOT_ASSIGNED"),
+}
+"""The states that incidents and tasks can be in."""
 
 META_STATUS: Mapping[Status, str] = {
     "UNPUBLISHED": "UNPUBLISHED",
@@ -91,7 +98,7 @@ TRANSITIONS: Mapping[WorkType, Mapping[tuple[Status, Act], Status | Literal["GON
         **{(status, "expire"): "INCOMPLETE" for status in ACTIVE},
         **{(status, "delay"): status for status in WAITING},
         **{(status, act): status for status in ACTIVE for act in ("escalate", "move", "edit")},
-        **{(status, act): status for status in STATUSES if status != "UNPUBLISHED" for act in _KEPT},
+        **{(status, act): status for status in STATUSES for act in _KEPT if status in STATUSES_OF["INCIDENT"]},
     },
     "TASK": {
         ("UNPUBLISHED", "publish"): "PUBLISHED",
@@ -108,7 +115,7 @@ TRANSITIONS: Mapping[WorkType, Mapping[tuple[Status, Act], Status | Literal["GON
         ("PAUSED", "resume"): "STARTED",
         ("PAUSED", "complete"): "COMPLETED",
         ("PAUSED", "expire"): "INCOMPLETE",
-        **{(status, act): status for status in STATUSES if status != "NOT_ASSIGNED" for act in _KEPT},
+        **{(status, act): status for status in STATUSES for act in _KEPT if status in STATUSES_OF["TASK"]},
     },
 }
 """What each act makes of each state; what is not here is refused."""

@@ -92,17 +92,21 @@ class WorkforceSettings:
 
 
 def checked_setting(group: SettingGroup, key: str, value: object) -> tuple[str, SettingValue]:
-    """The key and value of a setting as they are kept; 0 and 1 are taken for no and yes.
+    """The key and value of a setting as they are kept; 0 and 1 are taken for no and yes, texts for what they say.
 
     Raises: WrongParameters if there is none of that name in the group, or the value does not fit.
 
     >>> checked_setting("incident", "AUTO_ASSIGN_INCIDENTS", 1)
     ('AUTO_ASSIGN_INCIDENTS', True)
+    >>> checked_setting("incident", "INCIDENT_HIGH_TIMEOUT", "900")
+    ('INCIDENT_HIGH_TIMEOUT', 900)
     """
     key = ALIASES.get(key, key)
     kind = SETTINGS.get(key)
     if kind is None or kind.group != group:
         raise WrongParameters(f"there is no {group} setting {key[:80]!r}")
+    if isinstance(value, str) and not isinstance(kind.default, str):
+        value = _said(value)
     if isinstance(kind.default, bool):
         if value in (True, False, 0, 1):
             return key, bool(value)
@@ -114,3 +118,9 @@ def checked_setting(group: SettingGroup, key: str, value: object) -> tuple[str, 
     if isinstance(value, bool) or not isinstance(value, int) or not kind.low <= value <= kind.high:
         raise WrongParameters(f"{key} is a whole number of {kind.low} to {kind.high} {kind.unit}".rstrip())
     return key, value
+
+
+def _said(text: str) -> object:
+    """The flag or the number that a text says, else the text."""
+    flags = {"true": True, "false": False}
+    return flags.get(text.lower(), int(text) if text.isdecimal() and len(text) < 20 else text)

@@ -485,16 +485,16 @@ async def insert_zone_category(connection: Any, organisation_id: str, made: Zone
         )
 
 
-async def list_zone_units(connection: Any, organisation_id: str, category_id: str) -> Sequence[ZoneUnit]:
-    """The units of a zone category of an organisation, by name."""
+async def list_zone_units(connection: Any, organisation_id: str, category_id: str | None) -> Sequence[ZoneUnit]:
+    """The units of an organisation, by name; all of them, or those of a zone category."""
     rows = await connection.fetch(_SQL["zone_units"], organisation_id, category_id)
     return [ZoneUnit(**dict(row)) for row in rows]
 
 
 async def list_zone_units_of_building(
-    connection: Any, property_id: PropertyId, building_id: BuildingId, category_id: str
+    connection: Any, property_id: PropertyId, building_id: BuildingId, category_id: str | None
 ) -> Sequence[ZoneUnit]:
-    """The units of a zone category of the organisation and those of the building itself, by name."""
+    """The units of the organisation and those of the building itself, all or those of a zone category, by name."""
     rows = await connection.fetch(_SQL["zone_units_of_building"], property_id, building_id, category_id)
     return [ZoneUnit(**dict(row)) for row in rows]
 

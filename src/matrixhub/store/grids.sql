@@ -192,13 +192,13 @@ insert into zone_categories (organisation_id, building_id, property_type_id, id,
 
 -- name: zone_units
 select id, name, image_url, category_id, building_id from zone_units
-where organisation_id = $1 and building_id is null and category_id = $2 order by name, id;
+where organisation_id = $1 and building_id is null and ($2::text is null or category_id = $2) order by name, id;
 
 -- name: zone_units_of_building
 select u.id, u.name, u.image_url, u.category_id, u.building_id
 from properties p join buildings b on b.property_id = p.id
   join zone_units u on u.organisation_id = p.organisation_id and (u.building_id is null or u.building_id = b.id)
-where p.id = $1 and b.id = $2 and u.category_id = $3 order by u.name, u.id;
+where p.id = $1 and b.id = $2 and ($3::text is null or u.category_id = $3) order by u.name, u.id;
 
 -- name: insert_zone_unit
 insert into zone_units (organisation_id, building_id, category_id, id, name, image_url) values ($1, $2, $3, $4, $5, $6);

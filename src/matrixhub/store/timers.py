@@ -45,8 +45,8 @@ async def set_timers(connection: Any, property_id: PropertyId, due: Mapping[Time
         [key.entity_id for key in keys],
         [property_id] * len(keys),
         [due[key] for key in keys],
+        TIMER_CHANNEL,
     )
-    await connection.execute("select pg_notify($1, '')", TIMER_CHANNEL)
 
 
 async def cancel_timers(connection: Any, keys: Collection[TimerKey]) -> None:

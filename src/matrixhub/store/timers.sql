@@ -1,9 +1,12 @@
 -- What is to happen at a time.
 
 -- name: set
-insert into timers (kind, entity_id, property_id, due_at)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
-on conflict (kind, entity_id) do update set due_at = excluded.due_at, failures = 0, last_error = '';
+with set_now as (
+  insert into timers (kind, entity_id, property_id, due_at)
+  select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
+  on conflict (kind, entity_id) do update set due_at = excluded.due_at, failures = 0, last_error = ''
+)
+select pg_notify($5, '');
 
 -- name: cancel
 delete from timers t using unnest($1::text[], $2::text[]) as c (kind, entity_id)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from matrixhub.model.errors import NotFound
+from matrixhub.model.escalation import EscalationPolicy, parse_policy
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, SlotId, TaskId, ZoneId
 from matrixhub.model.work_order import (
     Assignee,
@@ -20,6 +21,7 @@ from matrixhub.model.work_order import (
     WorkOrder,
     WorkType,
 )
+from matrixhub.model.workforce_settings import WorkforceSettings
 from matrixhub.store.sql import load_statements
 
 _SQL = load_statements("work_orders.sql")
@@ -41,6 +43,23 @@ class ZoneName:
     id: ZoneId
     name: str
     category: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What new work orders of a building go by. `numbers` are for the last six digits of their ids, none twice in a
+    million.
+    """
+
+    place: Place
+    zones: Mapping[ZoneId, ZoneName]
+    settings: WorkforceSettings
+    policies: Sequence[EscalationPolicy]
+    numbers: Sequence[int]
+
+
+Entry = tuple[TaskId, HistoryEntry]
+"""A line of the timeline of a work order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,17 +103,23 @@ class Wanted:
     until: datetime | None = None
 
 
-async def next_numbers(connection: Any, count: int) -> list[int]:
-    """Numbers for the last six digits of new ids, none twice in a million."""
-    return [row["number"] for row in await connection.fetch(_SQL["numbers"], count)]
-
-
-async def read_place(connection: Any, property_id: PropertyId, building_id: BuildingId) -> Place:
-    """The building. Raises NotFound if the property has none of that id."""
-    row = await connection.fetchrow(_SQL["place"], property_id, building_id)
+async def read_surroundings(
+    connection: Any, property_id: PropertyId, building_id: BuildingId, zone_ids: Collection[ZoneId], *, count: int
+) -> Surroundings:
+    """What so many new work orders in these zones go by. Raises NotFound if there is no such building or zone."""
+    row = await connection.fetchrow(_SQL["surroundings"], property_id, building_id, sorted(zone_ids), count)
     if row is None:
         raise NotFound(f"property {property_id} has no building {building_id}")
-    return Place(building_id=building_id, time_zone=row["time_zone"], organisation_id=row["organisation_id"])
+    return Surroundings(
+        place=Place(building_id=building_id, time_zone=row["time_zone"], organisation_id=row["organisation_id"]),
+        zones=_zones(building_id, zone_ids, row["zones"]),
+        settings=WorkforceSettings({**(row["incident"] or {}), **(row["schedule"] or {})}),
+        policies=[
+            parse_policy(found["document"], policy_id=found["id"], building_id=building_id, version=found["version"])
+            for found in row["policies"]
+        ],
+        numbers=row["numbers"],
+    )
 
 
 async def read_zones(
@@ -102,22 +127,26 @@ async def read_zones(
 ) -> dict[ZoneId, ZoneName]:
     """The zones of the building by id. Raises NotFound if it lacks one of them."""
     rows = await connection.fetch(_SQL["zones"], property_id, building_id, sorted(zone_ids))
-    found = {ZoneId(row["id"]): ZoneName(id=row["id"], name=row["name"], category=row["category"]) for row in rows}
-    for zone_id in zone_ids:
-        if zone_id not in found:
-            raise NotFound(f"building {building_id} has no zone {zone_id}")
-    return found
+    return _zones(building_id, zone_ids, rows)
 
 
-async def insert_work_orders(connection: Any, orders: Sequence[WorkOrder]) -> None:
-    """Keep new work orders, all with one statement."""
+async def insert_work_orders(connection: Any, orders: Sequence[WorkOrder], entries: Sequence[Entry]) -> None:
+    """Keep new work orders with what their timelines say, all with one statement."""
     if orders:
-        await connection.execute(_SQL["insert"], _rows(orders))
+        await connection.execute(_SQL["insert"], _rows(orders), _entries(orders[0].property_id, entries))
 
 
 async def read_work_order(connection: Any, property_id: PropertyId, task_id: TaskId) -> WorkOrder:
     """One work order. Raises NotFound."""
     return _found(await connection.fetchrow(_SQL["read"], property_id, task_id), property_id, task_id)
+
+
+async def read_work_orders(
+    connection: Any, property_id: PropertyId, task_ids: Collection[TaskId]
+) -> dict[TaskId, WorkOrder]:
+    """Work orders by id. Raises NotFound if the property lacks one of them."""
+    rows = {row["id"]: row for row in await connection.fetch(_SQL["read_all"], property_id, sorted(task_ids))}
+    return {task_id: _found(rows.get(task_id), property_id, task_id) for task_id in task_ids}
 
 
 async def lock_work_order(connection: Any, property_id: PropertyId, task_id: TaskId) -> WorkOrder:
@@ -132,10 +161,10 @@ async def lock_tasks_of_shifts(
     return [_order(row) for row in await connection.fetch(_SQL["lock_of_shift"], property_id, sorted(shift_ids))]
 
 
-async def save_work_orders(connection: Any, orders: Sequence[WorkOrder]) -> None:
-    """Keep what acts made of work orders that were locked before."""
+async def save_work_orders(connection: Any, orders: Sequence[WorkOrder], entries: Sequence[Entry]) -> None:
+    """Keep what acts made of work orders that were locked before, with what their timelines say."""
     if orders:
-        await connection.execute(_SQL["save"], _rows(orders))
+        await connection.execute(_SQL["save"], _rows(orders), _entries(orders[0].property_id, entries))
 
 
 async def delete_work_orders(connection: Any, property_id: PropertyId, task_ids: Collection[TaskId]) -> None:
@@ -143,32 +172,30 @@ async def delete_work_orders(connection: Any, property_id: PropertyId, task_ids:
     await connection.execute(_SQL["delete"], property_id, sorted(task_ids))
 
 
-async def record_history(
-    connection: Any, property_id: PropertyId, entries: Sequence[tuple[TaskId, HistoryEntry]]
-) -> None:
+async def record_history(connection: Any, property_id: PropertyId, entries: Sequence[Entry]) -> None:
     """Add to the timelines."""
     if entries:
-        rows = [
-            {
-                "work_order_id": task_id,
-                "property_id": property_id,
-                "at": entry.at,
-                "actor": entry.actor,
-                "act": entry.act,
-                "status": entry.status,
-                "detail": entry.detail,
-            }
-            for task_id, entry in entries
-        ]
-        await connection.execute(_SQL["record_history"], msgspec.json.encode(rows).decode())
+        await connection.execute(_SQL["record_history"], _entries(property_id, entries))
 
 
 async def read_history(
     connection: Any, property_id: PropertyId, task_id: TaskId, *, act: str = ""
 ) -> list[HistoryEntry]:
     """The timeline, oldest first, or the entries of one act; also of what was deleted."""
-    rows = await connection.fetch(_SQL["history"], property_id, task_id, act)
-    return [HistoryEntry(**dict(row)) for row in rows]
+    return (await read_histories(connection, property_id, [task_id], act=act)).get(task_id, [])
+
+
+async def read_histories(
+    connection: Any, property_id: PropertyId, task_ids: Collection[TaskId], *, act: str = ""
+) -> dict[TaskId, list[HistoryEntry]]:
+    """The timelines of those that have one, each oldest first, or their entries of one act."""
+    found: dict[TaskId, list[HistoryEntry]] = {}
+    for row in await connection.fetch(_SQL["histories"], property_id, sorted(task_ids), act):
+        entry = HistoryEntry(
+            at=row["at"], actor=row["actor"], act=row["act"], status=row["status"], detail=row["detail"]
+        )
+        found.setdefault(TaskId(row["work_order_id"]), []).append(entry)
+    return found
 
 
 async def list_work_orders(
@@ -195,6 +222,20 @@ async def list_work_orders(
         limit,
     )
     return [_order(row) for row in rows]
+
+
+async def require_known(connection: Any, property_id: PropertyId, wanted: Wanted) -> None:
+    """Raises NotFound where a building, zone, seat or shift is named that the property, or the building, has not."""
+    named = {
+        "building": wanted.building_id,
+        "zone": wanted.zone_id,
+        "seat": wanted.seat_id,
+        "shift": wanted.shift_id,
+    }
+    row = await connection.fetchrow(_SQL["known"], property_id, *named.values())
+    for what, found in named.items():
+        if not row[what]:
+            raise NotFound(f"property {property_id} has no {what} {found}")
 
 
 async def latest_tasks(
@@ -313,6 +354,31 @@ async def delete_comment(connection: Any, task_id: TaskId, comment_id: str) -> C
 async def list_comments(connection: Any, property_id: PropertyId, task_id: TaskId) -> list[Comment]:
     """The comments on a work order, oldest first."""
     return [Comment(**dict(row)) for row in await connection.fetch(_SQL["comments"], property_id, task_id)]
+
+
+def _zones(building_id: BuildingId, zone_ids: Collection[ZoneId], rows: Sequence[Any]) -> dict[ZoneId, ZoneName]:
+    found = {ZoneId(row["id"]): ZoneName(id=row["id"], name=row["name"], category=row["category"]) for row in rows}
+    for zone_id in zone_ids:
+        if zone_id not in found:
+            raise NotFound(f"building {building_id} has no zone {zone_id}")
+    return found
+
+
+def _entries(property_id: PropertyId, entries: Sequence[Entry]) -> str:
+    """Rows of `work_order_history` as JSON."""
+    rows = [
+        {
+            "work_order_id": task_id,
+            "property_id": property_id,
+            "at": entry.at,
+            "actor": entry.actor,
+            "act": entry.act,
+            "status": entry.status,
+            "detail": entry.detail,
+        }
+        for task_id, entry in entries
+    ]
+    return msgspec.json.encode(rows).decode()
 
 
 def _found(row: Any, property_id: PropertyId, task_id: TaskId) -> WorkOrder:

@@ -1,23 +1,43 @@
 -- Work orders: incidents and tasks.
 
--- name: numbers
-select nextval('work_order_numbers') as number from generate_series(1, $1);
-
--- name: place
-select b.id, b.time_zone, p.organisation_id from buildings b join properties p on p.id = b.property_id
+-- All that adding work orders has to know of a building, and numbers for their ids: one question instead of five, as
+-- incidents are to be reported quickly.
+-- name: surroundings
+select b.time_zone, p.organisation_id, s.incident, s.schedule,
+  array(select nextval('work_order_numbers') from generate_series(1, $4)) as numbers,
+  (select coalesce(jsonb_agg(jsonb_build_object('id', z.id, 'name', z.name, 'category', z.category)), '[]')
+    from zones z where z.building_id = b.id and z.id = any($3::text[])) as zones,
+  (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'version', e.version, 'document', v.document)
+      order by e.id), '[]')
+    from escalation_policies e join escalation_policy_versions v
+      on v.building_id = e.building_id and v.policy_id = e.id and v.version = e.version
+    where e.building_id = b.id) as policies
+from buildings b join properties p on p.id = b.property_id left join workforce_settings s on s.building_id = b.id
 where b.property_id = $1 and b.id = $2;
 
 -- name: zones
 select z.id, z.name, z.category from zones z join buildings b on b.id = z.building_id
 where b.property_id = $1 and b.id = $2 and z.id = any($3::text[]);
 
+-- Rows, and their lines of the timeline.
 -- name: insert
+with noted as (
+  insert into work_order_history (work_order_id, property_id, at, actor, act, status, detail)
+  select h.work_order_id, h.property_id, h.at, h.actor, h.act, h.status, h.detail
+  from json_to_recordset($2::text::json)
+    as h (work_order_id text, property_id text, at timestamptz, actor text, act text, status text, detail jsonb)
+)
 insert into work_orders select * from json_populate_recordset(null::work_orders, $1::text::json);
 
 -- name: read
 select w.*, p.organisation_id, b.time_zone
 from work_orders w join properties p on p.id = w.property_id join buildings b on b.id = w.building_id
 where w.property_id = $1 and w.id = $2;
+
+-- name: read_all
+select w.*, p.organisation_id, b.time_zone
+from work_orders w join properties p on p.id = w.property_id join buildings b on b.id = w.building_id
+where w.property_id = $1 and w.id = any($2::text[]);
 
 -- name: lock
 select w.*, p.organisation_id, b.time_zone
@@ -33,8 +53,14 @@ where w.property_id = $1 and w.shift_id = any($2::text[]) and w.type = 'TASK'
 order by w.id
 for no key update of w;
 
--- Everything that an act may change.
+-- Everything that an act may change, and its lines of the timeline.
 -- name: save
+with noted as (
+  insert into work_order_history (work_order_id, property_id, at, actor, act, status, detail)
+  select h.work_order_id, h.property_id, h.at, h.actor, h.act, h.status, h.detail
+  from json_to_recordset($2::text::json)
+    as h (work_order_id text, property_id text, at timestamptz, actor text, act text, status text, detail jsonb)
+)
 update work_orders w set
   status = r.status, name = r.name, description = r.description, priority = r.priority, zone_id = r.zone_id,
   zone_name = r.zone_name, zone_category = r.zone_category, starts_at = r.starts_at, ends_at = r.ends_at,
@@ -56,9 +82,9 @@ select h.work_order_id, h.property_id, h.at, h.actor, h.act, h.status, h.detail
 from json_to_recordset($1::text::json)
   as h (work_order_id text, property_id text, at timestamptz, actor text, act text, status text, detail jsonb);
 
--- name: history
-select at, actor, act, status, detail from work_order_history
-where property_id = $1 and work_order_id = $2 and ($3::text = '' or act = $3)
+-- name: histories
+select work_order_id, at, actor, act, status, detail from work_order_history
+where property_id = $1 and work_order_id = any($2::text[]) and ($3::text = '' or act = $3)
 order by number;
 
 -- What is asked for, by start and id, onwards or backwards.
@@ -77,6 +103,17 @@ where w.property_id = $1
   and (w.starts_at, w.id) > (coalesce($10, '-infinity'::timestamptz), coalesce($11, ''))
 order by w.starts_at, w.id
 limit $12;
+
+-- Whether the property has what is named.
+-- name: known
+select
+  $2::text is null or exists (select from buildings b where b.property_id = $1 and b.id = $2) as building,
+  $3::text is null or exists (select from zones z join buildings b on b.id = z.building_id
+    where b.property_id = $1 and z.id = $3 and ($2::text is null or b.id = $2)) as zone,
+  $4::text is null or exists (select from seats s where s.property_id = $1 and s.id = $4) as seat,
+  $5::text is null or exists (select from seats s where s.property_id = $1 and s.id = $5)
+    or exists (select from shifts s where s.property_id = $1 and s.id = $5 and ($2::text is null or s.building_id = $2))
+    as shift;
 
 -- name: latest
 select w.*, p.organisation_id, b.time_zone

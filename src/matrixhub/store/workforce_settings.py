@@ -19,6 +19,12 @@ async def read_settings(connection: Any, property_id: PropertyId, building_id: B
     return _settings(row, property_id, building_id)
 
 
+async def lock_settings(connection: Any, property_id: PropertyId, building_id: BuildingId) -> WorkforceSettings:
+    """The settings of a building, which nobody else changes until the commit. Raises NotFound."""
+    await connection.execute(_SQL["prepare"], property_id, building_id)
+    return _settings(await connection.fetchrow(_SQL["lock"], property_id, building_id), property_id, building_id)
+
+
 async def update_settings(
     connection: Any,
     property_id: PropertyId,

@@ -38,7 +38,17 @@ from matrixhub.model.event import check_envelope
 from matrixhub.model.floor_plan import FloorPlan, PlanPosition
 from matrixhub.model.hours import Opening
 from matrixhub.model.ids import AuditId, BuildingId, LevelId, PropertyId, ZoneId, new_id
-from matrixhub.model.place import LEVELS_MAX, Building, Level, Property, PropertyType, Zone, ZoneCategory, ZoneUnit
+from matrixhub.model.place import (
+    CATALOGUE_MAX,
+    LEVELS_MAX,
+    Building,
+    Level,
+    Property,
+    PropertyType,
+    Zone,
+    ZoneCategory,
+    ZoneUnit,
+)
 from matrixhub.model.place_draft import (
     BuildingChange,
     BuildingDraft,
@@ -251,6 +261,32 @@ async def test_different_fields_of_a_building_changed_at_once_all_survive(platfo
     )
     found = await buildings.read_building(platform, home.property_id, home.id)
     assert (found.name, found.status, found.operating_hours, found.version) == ("Renamed", "Active", {"0": ()}, 4)
+
+
+async def test_of_several_that_take_the_last_place_of_an_organisation_one_does(
+    platform: Platform, organisation: str
+) -> None:
+    draft = PropertyDraft(name="x", type_id="t", address=Address(), time_zone="UTC", country="", country_locale="")
+    found = await asyncio.gather(
+        *(properties.create_property(platform, organisation, draft, actor=ANN, properties_max=1) for _ in range(5)),
+        return_exceptions=True,
+    )
+    assert Counter(type(x) for x in found) == {Property: 1, LimitViolated: 4}
+
+
+async def test_of_several_that_take_the_last_place_of_a_list_one_does(platform: Platform, organisation: str) -> None:
+    async with platform.database.connection() as connection:
+        await connection.execute(
+            "insert into zone_units (organisation_id, category_id, id, name, image_url)"
+            " select $1, 'X', 'U' || n, 'Sink', '' from generate_series(2, $2::int) n",
+            organisation,
+            CATALOGUE_MAX,
+        )
+    last = [ZoneUnit(id=f"LAST{number}", name="Sink", image_url="", category_id="X") for number in range(3)]
+    found = await asyncio.gather(
+        *(catalogue.create_zone_unit(platform, organisation, unit) for unit in last), return_exceptions=True
+    )
+    assert Counter(type(x) for x in found) == {ZoneUnit: 1, LimitViolated: 2}
 
 
 async def test_of_several_that_make_a_building_of_one_name_one_does(platform: Platform) -> None:

@@ -34,6 +34,7 @@ from matrixhub.model.errors import (
     NameTaken,
     NotFound,
     QueryTooLong,
+    VersionMismatch,
     WrongParameters,
     WrongState,
 )
@@ -58,6 +59,7 @@ from matrixhub.modules.workforce.incidents import IncidentChange
 from matrixhub.modules.workforce.overdue import HANDLERS
 from matrixhub.modules.workforce.records import availability_record, incident_record, task_record
 from matrixhub.modules.workforce.sensors import draft_for_sensor
+from matrixhub.modules.workforce.work_orders import Said
 from matrixhub.store import Database
 from matrixhub.store.escalation import unsent_notices
 from matrixhub.store.work_orders import Wanted
@@ -418,9 +420,41 @@ async def test_an_incident_goes_its_way_from_assignment_to_completion(floor: Flo
 async def test_an_act_for_another_seat_is_refused(floor: Floor) -> None:
     made = await report(floor, assignee=await floor.worker())
     with pytest.raises(WrongParameters):
-        await act(floor, "start", made, seat_id=await floor.seat())
+        await act(floor, "start", made, said=Said(seat_id=await floor.seat()))
     assert made.assignee
-    assert (await act(floor, "start", made, seat_id=made.assignee.seat_id)).status == "STARTED"
+    assert (await act(floor, "start", made, said=Said(seat_id=made.assignee.seat_id))).status == "STARTED"
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (Said(building_id=OTHER_BUILDING), NotFound),
+        (Said(zone_id=LOBBY), WrongParameters),
+        (Said(seat_id=SeatId("s")), WrongParameters),
+        (Said(shift_id=ShiftId("s")), WrongParameters),
+        (Said(version=7), VersionMismatch),
+    ],
+)
+async def test_what_is_said_of_a_work_order_must_be_so(floor: Floor, said: Said, error: type[Exception]) -> None:
+    worker = await floor.worker()
+    made = await report(floor, assignee=worker)
+    with pytest.raises(error):
+        await act(floor, "start", made, said=said)
+    for ask in (work_orders.read_work, work_orders.timeline, comments.list_comments, escalation.escalations):
+        with pytest.raises(error):
+            await ask(floor.platform, PROPERTY, made.id, said)
+    assert await work_orders.read_work(floor.platform, PROPERTY, made.id) == made
+    so = Said(building_id=BUILDING, zone_id=ZONE, seat_id=worker.seat_id, shift_id=worker.shift_id, version=1)
+    assert (await act(floor, "start", made, said=so)).status == "STARTED"
+
+
+async def test_an_incident_is_reported_with_few_statements(floor: Floor) -> None:
+    asked: list[str] = []
+    async with floor.platform.work(PROPERTY, "ann") as work:
+        with work.connection.query_logger(lambda record: asked.append(record.query)):
+            await incidents.add_incidents(work, BUILDING, [draft()])
+            await work.settle()
+    assert len(asked) == 4, asked  # what there is, what becomes of it, its timer, its event
 
 
 async def test_two_starts_at_once_have_one_winner(floor: Floor) -> None:
@@ -730,7 +764,7 @@ async def test_task_groups_are_refused_or_removed(floor: Floor) -> None:
             await add(shift, planned(floor), wanted)
     assert await floor.count("work_orders") == 0
     one, two = await add(worker.shift_id, planned(floor), planned(floor))
-    await tasks.remove_task(floor.platform, PROPERTY, one.id, seat_id=worker.seat_id, actor="boss")
+    await tasks.remove_task(floor.platform, PROPERTY, one.id, said=Said(seat_id=worker.seat_id), actor="boss")
     await act(floor, "start", two)
     with pytest.raises(WrongState):
         await tasks.remove_task(floor.platform, PROPERTY, two.id, actor="boss")
@@ -778,7 +812,8 @@ async def test_work_is_found_by_place_state_and_time_in_pages(floor: Floor) -> N
         ("INCIDENT", "COMPLETED"): 1,
         ("TASK", "PUBLISHED"): 1,
     }
-    assert (await work_queries.page_work(floor.platform, OTHER_PROPERTY, wanted)).items == []
+    with pytest.raises(NotFound):
+        await work_queries.page_work(floor.platform, OTHER_PROPERTY, wanted)
     ((candidate, working),) = await work_queries.on_duty(floor.platform, PROPERTY, BUILDING, [ZONE])
     assert (candidate.seat_id, working) == (worker.seat_id, [])
     nulls = dict.fromkeys(("ZoneName", "SameZone", "Status", "StartTime", "ZoneID"))

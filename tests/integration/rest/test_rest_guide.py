@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tests.integration.rest.place_routes import PICTURE, make_places
 from tests.integration.rest.rig import Rig, make_things
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -25,6 +26,7 @@ async def test_every_example_of_the_guide_does_what_it_says(rig: Rig) -> None:
     property_id = await rig.property()
     client = await rig.client(property_id)
     things = await make_things(rig, property_id, client, "https://127.0.0.1:1/")
+    places = await make_places(rig, property_id)
     auth = {"auth": {"scheme": "basic", "user": "u", "password": "p"}}
     told = await client.ask("PATCH", f"/subscriptions/{things.subscription}", auth)
     values = {
@@ -35,6 +37,10 @@ async def test_every_example_of_the_guide_does_what_it_says(rig: Rig) -> None:
         "PARKED": str(things.parked),
         "REPLAY": things.replay,
         "PAIR": things.key,
+        "BUILDING": places.building,
+        "LEVEL": places.level,
+        "ZONE": places.zone,
+        "SLOT": places.empty_slot,
     }
     tried = curls()
     assert len(tried) > 15
@@ -58,6 +64,9 @@ def parsed(command: str) -> tuple[str, str, object, dict[str, str]]:
             headers[name] = value
         elif word == "--json":
             body = json.loads(next(words))
+        elif word == "--data-binary":
+            assert next(words).startswith("@")
+            body = PICTURE
         else:
             path = word
     return method or ("GET" if body is None else "POST"), path, body, headers

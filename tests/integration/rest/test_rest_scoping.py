@@ -9,9 +9,11 @@ from urllib.parse import quote, unquote
 
 import pytest
 import pytest_asyncio
+from tests.integration.rest.actions.desk import KEPT, Desk, furnish
 from tests.integration.rest.place_routes import PLACE_ROUTES, Places, make_places
 from tests.integration.rest.rig import LOCAL_KEY, SEEDS, Client, Reply, Rig, Things, make_things
 from tests.integration.rest.shift_routes import SHIFT_ROUTES, SHIFT_STATEMENTS, STATES, with_shift_things
+from tests.integration.rest.work_routes import WORK_ROUTES
 
 from matrixhub.api.openapi import openapi_document
 from matrixhub.testing.receiver import HttpsReceiver
@@ -162,8 +164,12 @@ class Ask:
         return reply
 
 
-async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[Ask, Things | Places, Client]:
+async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[Ask, Things | Places | Desk, Client]:
     """The request, the things it is about, and a client of their owner."""
+    if operation in WORK_ROUTES:
+        desk, of_work = await furnish(rig), WORK_ROUTES[operation]
+        path = await of_work.prepare(desk)
+        return Ask(operation, path, lambda: of_work.body(desk)), desk, desk.matrix.client
     property_id = await rig.property()
     owner = await rig.client(property_id)
     if operation in PLACE_ROUTES:
@@ -179,7 +185,8 @@ async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[A
 
 def shown(operation: str) -> bool:
     """Whether anyone gets an answer, with what is his own in it."""
-    return PLACE_ROUTES[operation].shown if operation in PLACE_ROUTES else ROUTES[operation].shown
+    route = WORK_ROUTES.get(operation) or PLACE_ROUTES.get(operation) or ROUTES[operation]
+    return route.shown
 
 
 def refused(operation: str) -> str:
@@ -187,7 +194,7 @@ def refused(operation: str) -> str:
     return ROUTES[operation].refused if operation in ROUTES else "MH-R008"
 
 
-async def rows(rig: Rig, things: Things | Places) -> list[Any]:
+async def rows(rig: Rig, things: Things | Places | Desk) -> list[Any]:
     """All that is kept of the things."""
     statements = (
         "select * from subscription_overviews where property_id = $1",
@@ -214,13 +221,14 @@ async def rows(rig: Rig, things: Things | Places) -> list[Any]:
         "select c.id from zone_categories c join buildings b on b.id = c.building_id where b.property_id = $1",
         "select u.id from zone_units u join buildings b on b.id = u.building_id where b.property_id = $1",
         "select p.* from plan_positions p join zone_overviews z using (level_id) where z.property_id = $1",
+        *(f"select t::text from {table} t where property_id = $1 order by 1" for table in KEPT),
     )
     async with rig.database.connection() as connection:
         return [await connection.fetch(statement, things.property_id) for statement in statements]
 
 
 async def test_no_route_is_forgotten_here() -> None:
-    assert set(ROUTES) | set(PLACE_ROUTES) == set(OPERATIONS)
+    assert set(ROUTES) | set(PLACE_ROUTES) | set(WORK_ROUTES) == set(OPERATIONS)
 
 
 @every_route

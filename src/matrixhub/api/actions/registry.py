@@ -8,15 +8,18 @@ from matrixhub.api.actions import (
     attendance,
     availability,
     devices,
+    escalation,
     grids,
     incidents,
     metrics,
     partners,
     shift_definitions,
     shifts,
+    tasks,
     teams,
     telemetry,
     timesheets,
+    workforce_settings,
 )
 from matrixhub.api.actions.operation import Operation
 
@@ -24,6 +27,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *grids.OPERATIONS,
     *devices.OPERATIONS,
     *incidents.OPERATIONS,
+    *tasks.OPERATIONS,
+    *workforce_settings.OPERATIONS,
+    *escalation.OPERATIONS,
     *shifts.OPERATIONS,
     *shift_definitions.OPERATIONS,
     *availability.OPERATIONS,

@@ -11,6 +11,7 @@ from matrixhub.api.rest import (
     balance,
     events,
     identity_applications,
+    incidents,
     keys,
     metrics,
     parked,
@@ -22,7 +23,9 @@ from matrixhub.api.rest import (
     shifts,
     signing,
     subscriptions,
+    tasks,
     timesheets,
+    work_rules,
 )
 
 __all__ = ["rest_handlers"]
@@ -41,6 +44,9 @@ _MODULES = (
     identity_applications,
     metrics,
     places,
+    incidents,
+    tasks,
+    work_rules,
     seats,
     shifts,
     availabilities,

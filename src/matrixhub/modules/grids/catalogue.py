@@ -53,8 +53,10 @@ async def create_zone_category_of_building(
     return made
 
 
-async def list_zone_units(platform: Platform, organisation_id: str, category_id: str) -> Sequence[ZoneUnit]:
-    """The units of a zone category of an organisation, by name."""
+async def list_zone_units(
+    platform: Platform, organisation_id: str, category_id: str | None = None
+) -> Sequence[ZoneUnit]:
+    """The units of an organisation, by name; all of them, or those of a zone category."""
     async with platform.database.connection() as connection:
         return await store.list_zone_units(connection, organisation_id, category_id)
 
@@ -70,9 +72,12 @@ async def create_zone_unit(platform: Platform, organisation_id: str, made: ZoneU
 
 
 async def list_zone_units_of_building(
-    platform: Platform, property_id: PropertyId, building_id: BuildingId, category_id: str
+    platform: Platform, property_id: PropertyId, building_id: BuildingId, category_id: str | None = None
 ) -> Sequence[ZoneUnit]:
-    """The units of a zone category that a building may have: the organisation's and its own. Raises NotFound."""
+    """The units that a building may have, the organisation's and its own; all, or those of a zone category.
+
+    Raises: NotFound.
+    """
     async with platform.database.transaction() as connection:
         await store.read_building(connection, property_id, building_id)
         return await store.list_zone_units_of_building(connection, property_id, building_id, category_id)

@@ -61,7 +61,14 @@ async def read_property_by_building(platform: Platform, property_id: PropertyId,
         return await store.read_property(connection, property_id)
 
 
-async def create_property(platform: Platform, organisation_id: str, draft: PropertyDraft, *, actor: str) -> Property:
+async def create_property(
+    platform: Platform,
+    organisation_id: str,
+    draft: PropertyDraft,
+    *,
+    actor: str,
+    properties_max: int = PROPERTIES_MAX,
+) -> Property:
     """Make a property of an organisation; it is active at once. Who made it has no part in it: it has keys of its own.
 
     Raises: NotFound, LimitViolated, StoreError.
@@ -69,8 +76,8 @@ async def create_property(platform: Platform, organisation_id: str, draft: Prope
     property_id = PropertyId(new_hex_id())
     async with platform.work(property_id, actor) as work:
         await store.lock_organisation(work.connection, organisation_id)
-        if await store.count_properties(work.connection, organisation_id) >= PROPERTIES_MAX:
-            raise LimitViolated(f"an organisation has at most {PROPERTIES_MAX:,} properties")
+        if await store.count_properties(work.connection, organisation_id) >= properties_max:
+            raise LimitViolated(f"an organisation has at most {properties_max:,} properties")
         made = Property(
             id=property_id,
             organisation_id=organisation_id,

@@ -32,8 +32,8 @@ from matrixhub.modules.workforce.steps import (
     save,
 )
 from matrixhub.store import shifts as store
+from matrixhub.store.grids import read_building
 from matrixhub.store.seats import require_seat
-from matrixhub.store.work_orders import read_place
 from matrixhub.store.workforce_settings import read_settings
 
 
@@ -114,7 +114,7 @@ async def create_ad_hoc_shift(
     async with platform.work(property_id, actor) as work:
         seat = await lock_active_seat(work, seat_id)
         settings = await read_settings(work.connection, property_id, building_id)
-        time_zone = time_zone or (await read_place(work.connection, property_id, building_id)).time_zone
+        time_zone = time_zone or (await read_building(work.connection, property_id, building_id)).time_zone
         known_zone(time_zone)
         span = work.now, work.now + timedelta(seconds=settings.number("TIME_FOR_UNSCHEDULED_SHIFT"))
         await refuse_overlaps(work, seat_id, [span])

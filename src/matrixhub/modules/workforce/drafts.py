@@ -5,6 +5,7 @@ Source: docs/contract/incidents.md §1
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -103,19 +104,45 @@ def parse_flag(value: object, name: str) -> bool:
     return spelled
 
 
+def parse_number(value: object, name: str) -> int | float:
+    """A number, also one that is sent as text. Raises: WrongParameters.
+
+    >>> parse_number("1710029109", "Start"), parse_number(2.5, "Start")
+    (1710029109, 2.5)
+    """
+    if isinstance(value, str):
+        try:
+            value = float(value) if not value.strip().isdecimal() else int(value)
+        except ValueError:
+            value = None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+        raise WrongParameters(f"{name} is a number")
+    return value
+
+
+def parse_instant(fields: Fields, name: str) -> datetime | None:
+    """The instant of epoch seconds, None where there are none. Raises: WrongParameters."""
+    if fields.get(name) is None:
+        return None
+    seconds = parse_number(fields[name], name)
+    if not 0 <= seconds <= _INSTANT_MAX_S:
+        raise WrongParameters(f"{name} is a number of epoch seconds")
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
 def _task(entry: Fields) -> TaskItem:
     if not entry.get("Name"):
         raise MissingParameters("a task needs Name")
     attachments = entry.get("Attachments") or []
     if not isinstance(attachments, list) or not all(isinstance(name, str) for name in attachments):
         raise WrongParameters("Attachments is a list of texts")
-    t = entry.get("T", 0)
-    if isinstance(t, bool) or not isinstance(t, int) or abs(t) > 2**53:
+    t = parse_number(entry.get("T") or 0, "T")
+    if t != int(t) or abs(t) > 2**53:
         raise WrongParameters("T is a whole number")
     return TaskItem(
         name=_text(entry, "Name"),
         done=parse_flag(entry.get("Done"), "Done"),
-        t=t,
+        t=int(t),
         comments=_text(entry, "Comments", ""),
         attachments=tuple(attachments),
     )
@@ -140,9 +167,4 @@ def _text(fields: Fields, name: str, default: str | None = None) -> str:
 
 def _instant(fields: Fields, name: str) -> datetime | None:
     """The instant of epoch seconds; nothing and 0 are none. Raises: WrongParameters."""
-    value = fields.get(name)
-    if value is None or value == 0:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _INSTANT_MAX_S:
-        raise WrongParameters(f"{name} is a number of epoch seconds")
-    return datetime.fromtimestamp(int(value), UTC)
+    return parse_instant(fields, name) if parse_number(fields.get(name) or 0, name) else None

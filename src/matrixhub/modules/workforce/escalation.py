@@ -11,7 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 from matrixhub.model.devices import Json
-from matrixhub.model.errors import LimitViolated, MissingParameters, NotFound, WrongParameters, WrongState
+from matrixhub.model.errors import (
+    LimitViolated,
+    MissingParameters,
+    NotFound,
+    QueryTooLong,
+    VersionMismatch,
+    WrongParameters,
+    WrongState,
+)
 from matrixhub.model.escalation import (
     ASSIGNEE,
     DEFAULT_POLICY,
@@ -30,14 +38,17 @@ from matrixhub.model.ids import BuildingId, PropertyId, SeatId, TaskId, is_id, n
 from matrixhub.model.work_order import HistoryEntry, WorkOrder, escalated
 from matrixhub.modules.work import Platform, Work
 from matrixhub.modules.workforce.deadlines import WATCHED
-from matrixhub.modules.workforce.work_orders import locked, policy_of, settle
+from matrixhub.modules.workforce.work_orders import NOTHING, Said, fitting, locked, policy_of, settle
 from matrixhub.store import escalation as store
 from matrixhub.store.escalation import EscalationNotice
-from matrixhub.store.work_orders import read_history, read_work_order
+from matrixhub.store.work_orders import Wanted, read_histories, read_work_orders, require_known
 
 APP = "MATRIX_APP_NOTIFICATION"
 POLICIES_MAX = 50
 """How many policies a building may have."""
+
+ASKED_MAX = 100
+"""How many incidents one question about escalations is about."""
 
 
 async def create_policy(
@@ -68,9 +79,12 @@ async def read_policy(
 
 
 async def list_policies(platform: Platform, property_id: PropertyId, building_id: BuildingId) -> list[EscalationPolicy]:
-    """All policies of a building as they are now, by id."""
+    """All policies of a building as they are now, by id. Raises NotFound if there is no such building."""
     async with platform.database.connection() as connection:
-        return await store.current_policies(connection, property_id, building_id)
+        found = await store.current_policies(connection, property_id, building_id)
+        if not found:
+            await require_known(connection, property_id, Wanted(building_id=building_id))
+        return found
 
 
 async def update_policy_details(
@@ -136,8 +150,44 @@ async def update_policy_targets(
     )
 
 
+async def update_policy(
+    platform: Platform,
+    property_id: PropertyId,
+    building_id: BuildingId,
+    document: Mapping[str, Any],
+    *,
+    actor: str,
+    version: int | None = None,
+) -> EscalationPolicy:
+    """Change all that is given, at once: name, description, incident types, target durations and levels.
+
+    Raises: NotFound, WrongParameters, VersionMismatch where the policy is no longer of that version.
+    """
+    steps, targets = parse_steps(document), parse_targets(document.get("TargetDurations") or {})
+
+    def change(policy: EscalationPolicy) -> EscalationPolicy:
+        if version is not None and policy.version != version:
+            raise VersionMismatch(f"the policy was changed meanwhile: its version is {policy.version}")
+        changed = with_details(
+            policy,
+            name=document.get("Name"),
+            description=document.get("Description"),
+            types=document.get("IncidentTypes") or [],
+            override=True,
+        )
+        return replace(changed, steps={**policy.steps, **steps}, targets={**policy.targets, **targets})
+
+    return await _update(platform, property_id, building_id, document, change, actor=actor)
+
+
 async def escalate_incident(
-    platform: Platform, property_id: PropertyId, task_id: TaskId, kind: EscalationType, *, actor: str
+    platform: Platform,
+    property_id: PropertyId,
+    task_id: TaskId,
+    kind: EscalationType,
+    *,
+    actor: str,
+    said: Said = NOTHING,
 ) -> WorkOrder:
     """Raise an incident by one level by hand.
 
@@ -147,7 +197,7 @@ async def escalate_incident(
     if kind not in WATCHED:
         raise WrongParameters(f"EscalationType is one of {', '.join(WATCHED)}")
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task_id, kind="INCIDENT")
+        order = await locked(work, task_id, said, kind="INCIDENT")
         if order.status not in WATCHED[kind]:
             raise WrongState(f"an incident that is {order.status} is not escalated as {kind}")
         if order.escalation_level >= LEVEL_MAX:
@@ -156,14 +206,31 @@ async def escalate_incident(
         return await escalate(work, order, policy, kind, order.escalation_level + 1, by_hand=True)
 
 
-async def escalations(platform: Platform, property_id: PropertyId, task_id: TaskId) -> list[HistoryEntry]:
+async def escalations(
+    platform: Platform, property_id: PropertyId, task_id: TaskId, said: Said = NOTHING
+) -> list[HistoryEntry]:
     """Every escalation of an incident, oldest first, with `type`, `level`, `policy`, `by_hand` in `detail`.
 
-    Raises NotFound.
+    Raises: NotFound, WrongParameters.
     """
+    return (await escalations_of(platform, property_id, {task_id: said}))[task_id]
+
+
+async def escalations_of(
+    platform: Platform, property_id: PropertyId, asked: Mapping[TaskId, Said]
+) -> dict[TaskId, list[HistoryEntry]]:
+    """The escalations of several incidents, by their ids, in the order they were asked for.
+
+    Raises: NotFound if there is none of an id, WrongParameters where something said is not so, QueryTooLong.
+    """
+    if len(asked) > ASKED_MAX:
+        raise QueryTooLong(f"at most {ASKED_MAX} incidents are asked for at once")
     async with platform.database.connection() as connection:
-        await read_work_order(connection, property_id, task_id)
-        return await read_history(connection, property_id, task_id, act="escalate")
+        orders = await read_work_orders(connection, property_id, asked)
+        for task_id, said in asked.items():
+            fitting(orders[task_id], said)
+        found = await read_histories(connection, property_id, asked, act="escalate")
+    return {task_id: found.get(task_id, []) for task_id in asked}
 
 
 async def escalate(

@@ -34,10 +34,13 @@ from matrixhub.modules.workforce.assignment import check_assignees, find_asked, 
 from matrixhub.modules.workforce.escalation import notices_of, notices_to
 from matrixhub.modules.workforce.work_orders import (
     NAME_MAX,
+    NOTHING,
     TEXT_MAX,
+    Said,
     check_attachments,
     check_tasks,
     events_of,
+    lines,
     locked,
     note,
     plan,
@@ -112,21 +115,19 @@ async def add_incidents(work: Work, building_id: BuildingId, drafts: Sequence[In
     for draft in drafts:
         check_draft(draft)
     connection, property_id = work.connection, work.property_id
-    place = await store.read_place(connection, property_id, building_id)
-    zones = await store.read_zones(connection, property_id, building_id, {draft.zone_id for draft in drafts})
-    settings = await read_settings(connection, property_id, building_id)
-    policies = await current_policies(connection, property_id, building_id)
-    assignees = await find_assignees(work, building_id, drafts, settings)
-    asked = await find_asked(work, building_id, drafts, settings)
-    numbers = await store.next_numbers(connection, len(drafts))
+    zone_ids = {draft.zone_id for draft in drafts}
+    around = await store.read_surroundings(connection, property_id, building_id, zone_ids, count=len(drafts))
+    assignees = await find_assignees(work, building_id, drafts, around.settings)
+    asked = await find_asked(work, building_id, drafts, around.settings)
     made = []
-    for draft, assignee, number in zip(drafts, assignees, numbers, strict=True):
-        policy = choose_policy(policies, draft.raised_by)
-        order = new_incident(work, place, zones[draft.zone_id], draft, assignee, number, settings, policy)
+    for draft, assignee, number in zip(drafts, assignees, around.numbers, strict=True):
+        policy = choose_policy(around.policies, draft.raised_by)
+        order = new_incident(
+            work, around.place, around.zones[draft.zone_id], draft, assignee, number, around.settings, policy
+        )
         made.append((order, policy))
     orders = [order for order, _ in made]
-    await store.insert_work_orders(connection, orders)
-    await note(work, orders, "create")
+    await store.insert_work_orders(connection, orders, lines(work, orders, "create"))
     notices = [
         notice
         for order, policy in made
@@ -198,28 +199,34 @@ def new_incident(
 
 
 async def assign_incident(
-    platform: Platform, property_id: PropertyId, task: TaskId, assignee: Assignee, *, actor: str
+    platform: Platform,
+    property_id: PropertyId,
+    task: TaskId,
+    assignee: Assignee,
+    *,
+    actor: str,
+    said: Said = NOTHING,
 ) -> WorkOrder:
     """Give an open incident to a shift, or to a seat itself.
 
     Raises: NotFound, WrongParameters, WrongState if it is not open, or they cannot have it.
     """
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task, kind="INCIDENT")
+        order = await locked(work, task, said, kind="INCIDENT")
         after = assigned(order, assignee, work.now)
         await check_assignees(work, order.building_id, [assignee])
         return await settle(work, order, after, "assign")
 
 
 async def start_open_incident(
-    platform: Platform, property_id: PropertyId, task: TaskId, seat_id: SeatId, *, actor: str
+    platform: Platform, property_id: PropertyId, task: TaskId, seat_id: SeatId, *, actor: str, said: Said = NOTHING
 ) -> WorkOrder:
     """Have a seat take an open incident and begin it: an assignment to the seat, and a start.
 
     Raises: NotFound, WrongParameters, WrongState.
     """
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task, kind="INCIDENT")
+        order = await locked(work, task, said, kind="INCIDENT")
         given = assigned(order, to_seat(seat_id), work.now)
         await check_assignees(work, order.building_id, [to_seat(seat_id)])
         given = await settle(work, order, given, "assign")
@@ -235,6 +242,7 @@ async def reassign_incident(
     starts_at: datetime | None = None,
     ends_at: datetime | None = None,
     actor: str,
+    said: Said = NOTHING,
 ) -> WorkOrder:
     """Give an incident that is assigned or closed to somebody else; to nobody makes it open again.
 
@@ -242,7 +250,7 @@ async def reassign_incident(
     ago, LimitViolated where it was reassigned too often.
     """
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task, kind="INCIDENT")
+        order = await locked(work, task, said, kind="INCIDENT")
         outcome("INCIDENT", order.status, "reassign" if assignee else "reopen")
         settings = await read_settings(work.connection, property_id, order.building_id)
         check_reassignment(order, settings, work.now)
@@ -276,21 +284,33 @@ def check_reassignment(order: WorkOrder, settings: WorkforceSettings, now: datet
 
 
 async def move_incident(
-    platform: Platform, property_id: PropertyId, task: TaskId, zone_id: ZoneId, *, actor: str
+    platform: Platform, property_id: PropertyId, task: TaskId, zone_id: ZoneId, *, actor: str, said: Said = NOTHING
 ) -> WorkOrder:
-    """Put an incident that is not closed into another zone of its building. Raises: NotFound, WrongState."""
-    return await update_incident(platform, property_id, task, IncidentChange(zone_id=zone_id), actor=actor)
+    """Put an incident that is not closed into another zone of its building. Raises as `update_incidents`."""
+    return await update_incident(platform, property_id, task, IncidentChange(zone_id=zone_id), actor=actor, said=said)
 
 
 async def update_incident(
-    platform: Platform, property_id: PropertyId, task: TaskId, change: IncidentChange, *, actor: str
+    platform: Platform,
+    property_id: PropertyId,
+    task: TaskId,
+    change: IncidentChange,
+    *,
+    actor: str,
+    said: Said = NOTHING,
 ) -> WorkOrder:
     """Change an incident that is not closed. Raises as `update_incidents`."""
-    return (await update_incidents(platform, property_id, [task], change, actor=actor))[0]
+    return (await update_incidents(platform, property_id, [task], change, actor=actor, said=said))[0]
 
 
 async def update_incidents(
-    platform: Platform, property_id: PropertyId, tasks: Sequence[TaskId], change: IncidentChange, *, actor: str
+    platform: Platform,
+    property_id: PropertyId,
+    tasks: Sequence[TaskId],
+    change: IncidentChange,
+    *,
+    actor: str,
+    said: Said = NOTHING,
 ) -> list[WorkOrder]:
     """Change incidents that are not closed, all or none. Start and end stay; the time-out follows the priority.
 
@@ -306,16 +326,18 @@ async def update_incidents(
     if change.priority is not None and change.priority not in PRIORITY_CODES:
         raise WrongParameters(f"Priority is one of {', '.join(PRIORITY_CODES)}")
     async with platform.work(property_id, actor) as work:
-        return [await _change(work, task, change) for task in sorted(set(tasks))]
+        return [await _change(work, task, change, said) for task in sorted(set(tasks))]
 
 
-async def delete_incident(platform: Platform, property_id: PropertyId, task: TaskId, *, actor: str) -> None:
+async def delete_incident(
+    platform: Platform, property_id: PropertyId, task: TaskId, *, actor: str, said: Said = NOTHING
+) -> None:
     """Remove an incident that nobody has begun. Its timeline stays.
 
     Raises: NotFound, WrongState also where the settings of the building do not allow it.
     """
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task, kind="INCIDENT")
+        order = await locked(work, task, said, kind="INCIDENT")
         outcome("INCIDENT", order.status, "delete")
         settings = await read_settings(work.connection, property_id, order.building_id)
         if not settings.flag(DELETION[order.status]):
@@ -356,8 +378,8 @@ def check_draft(draft: IncidentDraft) -> None:
     check_attachments(draft.attachments)
 
 
-async def _change(work: Work, task: TaskId, change: IncidentChange) -> WorkOrder:
-    order = await locked(work, task, kind="INCIDENT")
+async def _change(work: Work, task: TaskId, change: IncidentChange, said: Said) -> WorkOrder:
+    order = await locked(work, task, said, kind="INCIDENT")
     after = step(order, "edit")
     if change.name is not None:
         after = replace(after, name=change.name)

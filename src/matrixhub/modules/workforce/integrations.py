@@ -25,8 +25,8 @@ from matrixhub.model.shift import Shift
 from matrixhub.modules.work import Platform
 from matrixhub.modules.workforce.attendance import end_shift, start_shift
 from matrixhub.store import attendance as store
+from matrixhub.store.grids import read_building
 from matrixhub.store.shifts import current_shift, organisation_of, shift_to_start
-from matrixhub.store.work_orders import read_place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +55,7 @@ async def create_integration(
     async with platform.work(property_id, actor) as work:
         await store.require_seats(work.connection, property_id, users.values())
         if building_id is not None:
-            await read_place(work.connection, property_id, building_id)
+            await read_building(work.connection, property_id, building_id)
         made = AttendanceIntegration(
             id=IntegrationId(new_id("att")),
             property_id=property_id,
@@ -98,7 +98,7 @@ async def update_integration(
         checked_integration(changed.name, changed.users)
         await store.require_seats(work.connection, property_id, [seat for seat in (users or {}).values() if seat])
         if building_id is not None:
-            await read_place(work.connection, property_id, building_id)
+            await read_building(work.connection, property_id, building_id)
         return await store.save_integration(work.connection, changed)
 
 

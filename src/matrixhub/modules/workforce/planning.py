@@ -45,8 +45,8 @@ from matrixhub.modules.workforce.steps import (
 )
 from matrixhub.modules.workforce.tasks import TaskDraft, publish_tasks, remove_tasks
 from matrixhub.store import shifts as store
+from matrixhub.store.grids import read_building
 from matrixhub.store.seats import lock_seat
-from matrixhub.store.work_orders import read_place
 from matrixhub.store.workforce_settings import read_settings
 
 LENGTH_MAX = timedelta(hours=48)
@@ -95,7 +95,7 @@ async def create_shifts(
     async with platform.work(property_id, actor) as work:
         await lock_active_seat(work, seat_id)
         settings = await read_settings(work.connection, property_id, building_id)
-        place = await read_place(work.connection, property_id, building_id)
+        place = await read_building(work.connection, property_id, building_id)
         planned: list[tuple[Shift, Sequence[TaskDraft]]] = []
         for given in drafts:
             draft = replace(given, time_zone=given.time_zone or place.time_zone)

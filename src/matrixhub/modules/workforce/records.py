@@ -6,14 +6,26 @@ Source: docs/contract/incidents.md §4, docs/contract/event-bus.md §5
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from matrixhub.model.devices import Json
 from matrixhub.model.escalation import DEFAULT_POLICY, level_name
-from matrixhub.model.ids import ZoneId
+from matrixhub.model.ids import TaskId, ZoneId
 from matrixhub.model.time import zone
-from matrixhub.model.work_order import META_STATUS, SPAN_MAX, Comment, HistoryEntry, TaskItem, WorkOrder
+from matrixhub.model.work_order import (
+    META_STATUS,
+    SPAN_MAX,
+    STATUSES_OF,
+    WORK_TYPES,
+    Comment,
+    HistoryEntry,
+    Status,
+    TaskItem,
+    WorkOrder,
+    WorkType,
+)
 from matrixhub.store.work_orders import Candidate
 
 UNASSIGNED = "tbp"
@@ -78,7 +90,7 @@ def incident_record(order: WorkOrder) -> dict[str, Json]:
         "Subject": order.subject,
         "taskCount": len(order.tasks),
         "TaskId": order.id,
-        "Tasks": [task_item_record(task) for task in order.tasks],
+        "Tasks": _task_records(order),
         "Type": order.type,
         "Zone": order.zone_id,
         "ZoneCatId": order.zone_category,
@@ -125,6 +137,40 @@ def availability_record(
         ]
         or [{"ShiftID": one.shift_id, **dict.fromkeys(("ZoneName", "SameZone", "Status", "StartTime", "ZoneID"))}]
         for one, orders in found
+    }
+
+
+def _task_records(order: WorkOrder) -> list[Json]:
+    """What is to do; what is attached to the whole is shown with the first, as the record has no other place for it."""
+    first, *others = order.tasks
+    attachments = tuple(dict.fromkeys((*first.attachments, *order.attachments)))
+    return [task_item_record(task) for task in (replace(first, attachments=attachments), *others)]
+
+
+def metrics_record(counts: Mapping[tuple[WorkType, Status], int]) -> dict[str, Json]:
+    """How many work orders there are in each state, by type, and in all. Its keys are ours."""
+    record: dict[str, Json] = {"Total": sum(counts.values())}
+    for kind in WORK_TYPES:
+        record[kind] = {status: counts.get((kind, status), 0) for status in STATUSES_OF[kind]}
+    return record
+
+
+def escalations_record(task_id: TaskId, entries: Sequence[HistoryEntry]) -> dict[str, Json]:
+    """The escalations of an incident, oldest first. Its keys are ours, but for those the record of an incident has."""
+    return {
+        "TaskId": task_id,
+        "Escalations": [
+            {
+                "Time": _seconds(entry.at),
+                "By": entry.actor,
+                "Status": entry.status,
+                "EscalationType": entry.detail["type"],
+                "EscalationLevel": entry.detail["level"],
+                "EscalationPolicy": entry.detail["policy"] or DEFAULT_POLICY,
+                "ByHand": int(entry.detail["by_hand"]),
+            }
+            for entry in entries
+        ],
     }
 
 

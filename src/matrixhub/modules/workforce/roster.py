@@ -18,9 +18,10 @@ from matrixhub.modules.work import Platform
 from matrixhub.modules.workforce.records import task_record
 from matrixhub.modules.workforce.steps import require_seat_of
 from matrixhub.store import shifts as store
+from matrixhub.store.grids import read_building
 from matrixhub.store.seats import list_seats, require_seat
 from matrixhub.store.timesheets import find_timesheet
-from matrixhub.store.work_orders import Wanted, list_work_orders, read_place
+from matrixhub.store.work_orders import Wanted, list_work_orders
 
 RANGE_MAX = timedelta(days=93)
 """The longest time that one query looks at."""
@@ -233,7 +234,7 @@ async def require_scope(
 ) -> None:
     """Raises NotFound where the property has no such building, or no such seat."""
     if building_id is not None:
-        await read_place(connection, property_id, building_id)
+        await read_building(connection, property_id, building_id)
     if seat_id is not None:
         await require_seat(connection, property_id, seat_id)
 

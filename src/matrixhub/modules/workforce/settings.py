@@ -22,6 +22,9 @@ from matrixhub.store import workforce_settings as store
 GROUP_NAMES: Mapping[SettingGroup, str] = {"incident": "IncidentSettings", "schedule": "ScheduleSettings"}
 ATTR_WORDS: Mapping[SettingGroup, str] = {"incident": "incidents", "schedule": "schedules"}
 
+_FIELDS = ("BooleanValue", "LongValue", "Value")
+_FIELD_OF = {"Boolean": "BooleanValue", "Long": "LongValue", "String": "Value"}
+
 DEFAULTS = WorkforceSettings({})
 """The settings of the system: those of a building that has none of its own."""
 
@@ -61,14 +64,78 @@ async def update_workforce_settings(
         )
 
 
+async def change_workforce_settings(
+    platform: Platform, property_id: PropertyId, building_id: BuildingId, changes: Mapping[str, object], *, actor: str
+) -> WorkforceSettings:
+    """The settings of a building with some of both groups changed, all or none; None is the default.
+
+    Raises: NotFound, WrongParameters, StoreError.
+    """
+    given = {ALIASES.get(key, key): value for key, value in changes.items()}
+    if unknown := given.keys() - SETTINGS.keys():
+        raise WrongParameters(f"there is no setting {min(unknown)[:80]!r}")
+    checked = dict(
+        checked_setting(SETTINGS[key].group, key, SETTINGS[key].default if value is None else value)
+        for key, value in given.items()
+    )
+    async with platform.work(property_id, actor) as work:
+        return await store.update_settings(work.connection, property_id, building_id, **_by_group(checked))
+
+
+async def new_system_settings(
+    platform: Platform, property_id: PropertyId, building_id: BuildingId, keys: Collection[str] = ()
+) -> Mapping[str, SettingValue]:
+    """The settings of the system that a building has no value of its own for, all or of these.
+
+    Raises: NotFound, WrongParameters for a setting that there is not.
+    """
+    return _not_set(await read_workforce_settings(platform, property_id, building_id), keys)
+
+
+async def add_new_system_settings(
+    platform: Platform, property_id: PropertyId, building_id: BuildingId, keys: Collection[str] = (), *, actor: str
+) -> Mapping[str, SettingValue]:
+    """Make the defaults of settings that a building has no value for its own, so that they stay; which that were.
+
+    Raises: NotFound, WrongParameters for a setting that there is not.
+    """
+    async with platform.work(property_id, actor) as work:
+        added = _not_set(await store.lock_settings(work.connection, property_id, building_id), keys)
+        await store.update_settings(work.connection, property_id, building_id, **_by_group(added))
+    return added
+
+
 def given_value(key: str, given: object) -> object:
-    """The value of a setting that is given as it is, or in its field of a document. Raises WrongParameters."""
+    """The value of a setting that is given as it is, or in a field of a document: that of its `Type`, else the first.
+
+    Raises: WrongParameters.
+
+    >>> given_value("INCIDENT_LOW_TIMEOUT", {"Type": "Long", "BooleanValue": False, "LongValue": 900})
+    900
+    """
     if not isinstance(given, Mapping):
         return given
-    for field in ("BooleanValue", "LongValue", "Value"):
+    fields = sorted(_FIELDS, key=lambda field: field != _FIELD_OF.get(str(given.get("Type"))))
+    for field in fields:
         if given.get(field) is not None:
             return given[field]
     raise WrongParameters(f"{key[:80]} has none of BooleanValue, LongValue and Value")
+
+
+def both_settings_record(settings: WorkforceSettings, building_id: BuildingId) -> dict[str, Json]:
+    """The settings of both groups, as `getSettings` shows them."""
+    return {GROUP_NAMES["schedule"]: _records("schedule", settings, None)} | settings_record(
+        "incident", settings, building_id
+    )
+
+
+def values_record(values: Mapping[str, SettingValue]) -> dict[str, Json]:
+    """Some settings of both groups, as Matrix Web Services show them."""
+    settings = WorkforceSettings(values)
+    return {
+        name: _records(group, settings, [key for key in values if SETTINGS[key].group == group])
+        for group, name in GROUP_NAMES.items()
+    }
 
 
 def settings_record(group: SettingGroup, settings: WorkforceSettings, building_id: BuildingId) -> dict[str, Json]:
@@ -97,6 +164,19 @@ def setting_record(kind: SettingKind, value: SettingValue) -> dict[str, Json]:
     if kind.unit:
         record["Unit"] = kind.unit
     return record
+
+
+def _by_group(values: Mapping[str, SettingValue]) -> dict[SettingGroup, dict[str, SettingValue]]:
+    return {
+        group: {key: value for key, value in values.items() if SETTINGS[key].group == group} for group in GROUP_NAMES
+    }
+
+
+def _not_set(settings: WorkforceSettings, keys: Collection[str]) -> dict[str, SettingValue]:
+    wanted = {ALIASES.get(key, key) for key in keys} or SETTINGS.keys()
+    if unknown := set(wanted) - SETTINGS.keys():
+        raise WrongParameters(f"there is no setting {min(unknown)[:80]!r}")
+    return {key: kind.default for key, kind in SETTINGS.items() if key in wanted and key not in settings.own}
 
 
 def _records(group: SettingGroup, settings: WorkforceSettings, keys: Collection[str] | None) -> dict[str, Json]:

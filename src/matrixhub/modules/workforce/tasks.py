@@ -11,7 +11,7 @@ from datetime import datetime
 
 from matrixhub.model.errors import LimitViolated, MissingParameters, NotFound, WrongParameters, WrongState
 from matrixhub.model.escalation import PRIORITY_CODES, PriorityCode
-from matrixhub.model.ids import PropertyId, SeatId, ShiftId, TaskId, ZoneId
+from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, TaskId, ZoneId
 from matrixhub.model.work_order import (
     GONE,
     TIMEOUT_SETTINGS,
@@ -27,9 +27,18 @@ from matrixhub.model.work_order import (
 )
 from matrixhub.modules.work import Platform, Work
 from matrixhub.modules.workforce.incidents import remove
-from matrixhub.modules.workforce.work_orders import NAME_MAX, check_tasks, events_of, locked, note, plan, settle
+from matrixhub.modules.workforce.work_orders import (
+    NAME_MAX,
+    NOTHING,
+    Said,
+    check_tasks,
+    events_of,
+    lines,
+    locked,
+    plan,
+    settle,
+)
 from matrixhub.store import work_orders as store
-from matrixhub.store.workforce_settings import read_settings
 
 PLANNABLE: Mapping[str, Status] = {"UNPUBLISHED": "UNPUBLISHED", "PUBLISHED": "PUBLISHED", "STARTED": "PUBLISHED"}
 """By the state of its shift, the one a new task has; no other shift takes tasks."""
@@ -62,22 +71,29 @@ async def add_tasks(
     drafts: Sequence[TaskDraft],
     *,
     actor: str,
+    building_id: BuildingId | None = None,
 ) -> list[WorkOrder]:
-    """Plan task groups in a shift, all or none.
+    """Plan task groups in a shift, of that building where one is named, all or none.
 
     Raises: NotFound, WrongState if the shift is over, MissingParameters, WrongParameters, LimitViolated.
     """
     async with platform.work(property_id, actor) as work:
-        return await plan_tasks(work, seat_id, shift_id, drafts)
+        return await plan_tasks(work, seat_id, shift_id, drafts, building_id)
 
 
-async def plan_tasks(work: Work, seat_id: SeatId, shift_id: ShiftId, drafts: Sequence[TaskDraft]) -> list[WorkOrder]:
+async def plan_tasks(
+    work: Work,
+    seat_id: SeatId,
+    shift_id: ShiftId,
+    drafts: Sequence[TaskDraft],
+    building_id: BuildingId | None = None,
+) -> list[WorkOrder]:
     """Plan task groups in a shift as a part of an act. Raises as `add_tasks`."""
     if len(drafts) > GROUPS_MAX:
         raise LimitViolated(f"at most {GROUPS_MAX} task groups are added at once")
     for draft in drafts:
         check_draft(draft)
-    shift = await _shift(work, seat_id, shift_id)
+    shift = await _shift(work, seat_id, shift_id, building_id)
     if shift.status not in PLANNABLE:
         raise WrongState(f"shift {shift_id} is {shift.status}")
     return await _add(work, shift, drafts, PLANNABLE[shift.status], by=work.actor, source=SHIFT_SOURCE)
@@ -102,11 +118,11 @@ async def remove_tasks(work: Work, shift_ids: Collection[ShiftId]) -> list[WorkO
 
 
 async def remove_task(
-    platform: Platform, property_id: PropertyId, task: TaskId, *, actor: str, seat_id: SeatId | None = None
+    platform: Platform, property_id: PropertyId, task: TaskId, *, actor: str, said: Said = NOTHING
 ) -> None:
     """Take a task that was not begun out of its shift. Raises: NotFound, WrongState, WrongParameters."""
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task, kind="TASK", seat_id=seat_id)
+        order = await locked(work, task, said, kind="TASK")
         outcome("TASK", order.status, "delete")
         await remove(work, [order])
 
@@ -120,13 +136,14 @@ async def start_adhoc_task(
     *,
     actor: str,
     by: str = "",
+    building_id: BuildingId | None = None,
 ) -> WorkOrder:
     """Begin, within a shift that has started, what nobody had planned; it ends by `complete_work`.
 
     Raises: NotFound, WrongState, WrongParameters if the end is not ahead.
     """
     async with platform.work(property_id, actor) as work:
-        shift = await _shift(work, None, shift_id)
+        shift = await _shift(work, None, shift_id, building_id)
         if shift.status != "STARTED":
             raise WrongState(f"shift {shift_id} is {shift.status}")
         draft = TaskDraft(
@@ -136,11 +153,13 @@ async def start_adhoc_task(
         return (await _add(work, shift, [draft], "STARTED", by=by or actor, source=ADHOC_SOURCE))[0]
 
 
-async def _shift(work: Work, seat_id: SeatId | None, shift_id: ShiftId) -> store.ShiftPart:
+async def _shift(
+    work: Work, seat_id: SeatId | None, shift_id: ShiftId, building_id: BuildingId | None
+) -> store.ShiftPart:
     """A shift that nobody changes until the commit. Raises: NotFound, WrongParameters."""
     shift = (await store.share_shifts(work.connection, work.property_id, [shift_id])).get(shift_id)
-    if shift is None:
-        raise NotFound(f"property {work.property_id} has no shift {shift_id}")
+    if shift is None or (building_id is not None and shift.building_id != building_id):
+        raise NotFound(f"{building_id or work.property_id} has no shift {shift_id}")
     if seat_id is not None and shift.seat_id != seat_id:
         raise WrongParameters(f"shift {shift_id} is not one of seat {seat_id}")
     return shift
@@ -150,10 +169,9 @@ async def _add(
     work: Work, shift: store.ShiftPart, drafts: Sequence[TaskDraft], status: Status, *, by: str, source: str
 ) -> list[WorkOrder]:
     connection, property_id = work.connection, work.property_id
-    place = await store.read_place(connection, property_id, shift.building_id)
-    zones = await store.read_zones(connection, property_id, shift.building_id, {draft.zone_id for draft in drafts})
-    settings = await read_settings(connection, property_id, shift.building_id)
-    numbers = await store.next_numbers(connection, len(drafts))
+    zone_ids = {draft.zone_id for draft in drafts}
+    around = await store.read_surroundings(connection, property_id, shift.building_id, zone_ids, count=len(drafts))
+    place, zones = around.place, around.zones
     orders = [
         WorkOrder(
             id=task_id(work.now, number),
@@ -175,7 +193,7 @@ async def _add(
             zone_category=zones[draft.zone_id].category,
             starts_at=draft.starts_at,
             ends_at=draft.ends_at,
-            timeout_s=settings.number(TIMEOUT_SETTINGS[draft.priority]),
+            timeout_s=around.settings.number(TIMEOUT_SETTINGS[draft.priority]),
             auto_assigned=False,
             opened_at=work.now,
             tasks=draft.tasks,
@@ -188,10 +206,9 @@ async def _add(
             announced=True,
             started_at=work.now if status == "STARTED" else None,
         )
-        for draft, number in zip(drafts, numbers, strict=True)
+        for draft, number in zip(drafts, around.numbers, strict=True)
     ]
-    await store.insert_work_orders(connection, orders)
-    await note(work, orders, "create")
+    await store.insert_work_orders(connection, orders, lines(work, orders, "create"))
     for order in orders:
         plan(work, order, None)
         if status == "STARTED":

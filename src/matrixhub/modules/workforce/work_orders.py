@@ -7,12 +7,12 @@ event and sets the timer anew: all in one transaction. Source: docs/contract/inc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from matrixhub.model.errors import LimitViolated, WrongParameters
+from matrixhub.model.errors import LimitViolated, NotFound, VersionMismatch, WrongParameters
 from matrixhub.model.escalation import EscalationPolicy
 from matrixhub.model.event import Event, platform_event
-from matrixhub.model.ids import PropertyId, SeatId, TaskId
+from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ShiftId, TaskId, ZoneId
 from matrixhub.model.work_order import (
     CREATED,
     CREATED_OPEN,
@@ -57,25 +57,40 @@ _DESCRIPTIONS: Mapping[str, str] = {
 Detail = Mapping[str, str | int | bool]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """What a request says of the work order it names, and what must be so; None says nothing."""
+
+    type: WorkType | None = None
+    building_id: BuildingId | None = None
+    zone_id: ZoneId | None = None
+    seat_id: SeatId | None = None
+    shift_id: ShiftId | None = None
+    version: int | None = None
+
+
+NOTHING = Said()
+
+
 async def start_work(
-    platform: Platform, property_id: PropertyId, task_id: TaskId, *, actor: str, seat_id: SeatId | None = None
+    platform: Platform, property_id: PropertyId, task_id: TaskId, *, actor: str, said: Said = NOTHING
 ) -> WorkOrder:
     """Begin work on a task or an assigned incident, or go on where it was paused.
 
-    With `seat_id` only if it is that seat's. Raises: NotFound, WrongState, WrongParameters.
+    Raises: NotFound, WrongState, WrongParameters where `said` is not so.
     """
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task_id, seat_id=seat_id)
+        order = await locked(work, task_id, said)
         act: Act = "resume" if order.status == "PAUSED" else "start"
         return await settle(work, order, started(order, work.now), act)
 
 
 async def pause_work(
-    platform: Platform, property_id: PropertyId, task_id: TaskId, *, actor: str, seat_id: SeatId | None = None
+    platform: Platform, property_id: PropertyId, task_id: TaskId, *, actor: str, said: Said = NOTHING
 ) -> WorkOrder:
     """Interrupt work. Raises: NotFound, WrongState, WrongParameters."""
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task_id, seat_id=seat_id)
+        order = await locked(work, task_id, said)
         return await settle(work, order, step(order, "pause"), "pause")
 
 
@@ -85,7 +100,7 @@ async def complete_work(
     task_id: TaskId,
     *,
     actor: str,
-    seat_id: SeatId | None = None,
+    said: Said = NOTHING,
     tasks: Sequence[TaskItem] | None = None,
 ) -> WorkOrder:
     """End work: on a task that was begun, or on an incident in any state that is not closed, also an open one.
@@ -95,49 +110,77 @@ async def complete_work(
     if tasks is not None:
         check_tasks(tasks)
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task_id, seat_id=seat_id)
+        order = await locked(work, task_id, said)
         done = completed(order, work.now, None if tasks is None else tuple(tasks))
         return await settle(work, order, done, "complete")
 
 
 async def update_attachments(
-    platform: Platform, property_id: PropertyId, task_id: TaskId, names: Sequence[str], *, actor: str
+    platform: Platform,
+    property_id: PropertyId,
+    task_id: TaskId,
+    names: Sequence[str],
+    *,
+    actor: str,
+    said: Said = NOTHING,
 ) -> WorkOrder:
     """Set the list of attachments, names or URIs. Raises: NotFound, WrongParameters, LimitViolated."""
     check_attachments(names)
     async with platform.work(property_id, actor) as work:
-        order = await locked(work, task_id)
+        order = await locked(work, task_id, said)
         changed = replace(step(order, "attach"), attachments=tuple(names))
         return await settle(work, order, changed, "attach", {"attachments": len(names)})
 
 
-async def read_work(platform: Platform, property_id: PropertyId, task_id: TaskId) -> WorkOrder:
-    """One incident or task. Raises NotFound."""
+async def read_work(platform: Platform, property_id: PropertyId, task_id: TaskId, said: Said = NOTHING) -> WorkOrder:
+    """One incident or task. Raises: NotFound, WrongParameters where `said` is not so."""
     async with platform.database.connection() as connection:
-        return await store.read_work_order(connection, property_id, task_id)
+        return fitting(await store.read_work_order(connection, property_id, task_id), said)
 
 
-async def timeline(platform: Platform, property_id: PropertyId, task_id: TaskId) -> list[HistoryEntry]:
-    """Every act on it, oldest first; also of one that was deleted. Raises NotFound if there never was one."""
+async def timeline(
+    platform: Platform, property_id: PropertyId, task_id: TaskId, said: Said = NOTHING
+) -> list[HistoryEntry]:
+    """Every act on it, oldest first; also of one that was deleted, of which nothing else is known.
+
+    Raises: NotFound if there never was one, WrongParameters where `said` is not so.
+    """
     async with platform.database.connection() as connection:
         entries = await store.read_history(connection, property_id, task_id)
-        if not entries:
-            await store.read_work_order(connection, property_id, task_id)
+        if not entries or entries[-1].act != "delete":
+            fitting(await store.read_work_order(connection, property_id, task_id), said)
         return entries
 
 
-async def locked(
-    work: Work, task_id: TaskId, *, kind: WorkType | None = None, seat_id: SeatId | None = None
-) -> WorkOrder:
+async def locked(work: Work, task_id: TaskId, said: Said = NOTHING, *, kind: WorkType | None = None) -> WorkOrder:
     """The work order, which nobody else changes until the commit.
 
-    Raises: NotFound, WrongParameters if it is not of the kind, or not the seat's.
+    Raises: NotFound, WrongParameters if it is not of the kind, or what is `said` of it is not so; VersionMismatch.
     """
     order = await store.lock_work_order(work.connection, work.property_id, task_id)
-    if kind is not None and order.type != kind:
-        raise WrongParameters(f"{task_id} is no {kind.lower()}")
-    if seat_id is not None and (order.assignee is None or order.assignee.seat_id != seat_id):
-        raise WrongParameters(f"{task_id} is not assigned to seat {seat_id}")
+    if kind is not None:
+        fitting(order, Said(type=kind))
+    return fitting(order, said)
+
+
+def fitting(order: WorkOrder, said: Said) -> WorkOrder:
+    """The work order, where all that is said of it is so.
+
+    Raises: NotFound where it is another building's, WrongParameters, VersionMismatch.
+    """
+    if said.building_id is not None and order.building_id != said.building_id:
+        raise NotFound(f"building {said.building_id} has no incident or task {order.id}")
+    if said.type is not None and order.type != said.type:
+        raise WrongParameters(f"{order.id} is no {said.type.lower()}")
+    if said.zone_id is not None and order.zone_id != said.zone_id:
+        raise WrongParameters(f"{order.id} is not in zone {said.zone_id[:80]}")
+    seat_id, shift_id = (order.assignee.seat_id, order.assignee.shift_id) if order.assignee else (None, None)
+    if said.seat_id is not None and seat_id != said.seat_id:
+        raise WrongParameters(f"{order.id} is not assigned to seat {said.seat_id[:80]}")
+    if said.shift_id is not None and shift_id != said.shift_id:
+        raise WrongParameters(f"{order.id} is not in shift {said.shift_id[:80]}")
+    if said.version is not None and order.version != said.version:
+        raise VersionMismatch(f"{order.id} was changed meanwhile: its version is {order.version}")
     return order
 
 
@@ -152,16 +195,20 @@ async def settle(
 ) -> WorkOrder:
     """Save what an act made of a work order, with its event, its line in the timeline and its timer."""
     after = replace(after, updated_at=work.now, updated_by=work.actor, version=before.version + 1)
-    await store.save_work_orders(work.connection, [after])
-    await note(work, [after], act, detail)
+    await store.save_work_orders(work.connection, [after], lines(work, [after], act, detail))
     work.publish(*events_of(before, after, act, work.now_s))
     plan(work, after, policy or await policy_of(work, after))
     return after
 
 
 async def note(work: Work, orders: Sequence[WorkOrder], act: Act, detail: Detail | None = None) -> None:
-    """Add an act to the timeline of each."""
-    entries = [
+    """Add an act that is kept nowhere else to the timeline of each."""
+    await store.record_history(work.connection, work.property_id, lines(work, orders, act, detail))
+
+
+def lines(work: Work, orders: Sequence[WorkOrder], act: Act, detail: Detail | None = None) -> list[store.Entry]:
+    """What the timeline of each says of an act."""
+    return [
         (
             order.id,
             HistoryEntry(
@@ -174,7 +221,6 @@ async def note(work: Work, orders: Sequence[WorkOrder], act: Act, detail: Detail
         )
         for order in orders
     ]
-    await store.record_history(work.connection, work.property_id, entries)
 
 
 def events_of(before: WorkOrder | None, after: WorkOrder, act: Act, now_s: int) -> list[Event]:

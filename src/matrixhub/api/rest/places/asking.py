@@ -69,3 +69,8 @@ async def matched(if_match: str | None, read: Callable[[], Awaitable[int]]) -> i
 def shown(document: Document, version: int) -> Response[Document]:
     """A document with its version as ETag."""
     return Response(document, headers={"ETag": etag(version)})
+
+
+def file_answer(content: bytes, media_type: str) -> Response[bytes]:
+    """A picture or video as it is; browsers take it for nothing else than it is said to be."""
+    return Response(content, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})

@@ -27,7 +27,7 @@ OfBuilding = Annotated[
 OfPropertyType = Annotated[
     str | None, QueryParameter(pattern=ID, description="Only those for this property type; not with a building.")
 ]
-OfCategory = Annotated[str, QueryParameter(pattern=ID, description="The zone category.")]
+OfCategory = Annotated[str | None, QueryParameter(pattern=ID, description="Only those of this zone category.")]
 
 
 @get(
@@ -90,9 +90,9 @@ async def create_category(
     opt={"permission": "scgrids.listZoneUnitsByZoneCategory", "problems": (404,)},
 )
 async def list_units(
-    hub: Hub, property_id: PropertyScope, category: OfCategory, building: OfBuilding = None
+    hub: Hub, property_id: PropertyScope, category: OfCategory = None, building: OfBuilding = None
 ) -> doc.ZoneUnitList:
-    """Those of a category in the list of the organisation, or those that a building may have, by name."""
+    """Those of the organisation, or those that a building may have, by name."""
     if building is not None:
         at = BuildingId(building)
         found = await catalogue.list_zone_units_of_building(hub.platform, property_id, at, category)

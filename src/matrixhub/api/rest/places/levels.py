@@ -12,7 +12,15 @@ from matrixhub.api.etags import IfMatch
 from matrixhub.api.idempotency import IdempotencyKey
 from matrixhub.api.rest import place_documents as doc
 from matrixhub.api.rest.hub import Hub
-from matrixhub.api.rest.places.asking import MADE_PROBLEMS, BuildingPath, LevelPath, made_once, matched, shown
+from matrixhub.api.rest.places.asking import (
+    MADE_PROBLEMS,
+    BuildingPath,
+    LevelPath,
+    file_answer,
+    made_once,
+    matched,
+    shown,
+)
 from matrixhub.api.rest.places.media import BYTES_TYPES, UPLOAD_BYTES_MAX
 from matrixhub.api.rest.places.views import level_view
 from matrixhub.model.errors import NotFound
@@ -156,7 +164,7 @@ async def show_plan(
     plan = await levels.read_floor_plan(hub.platform, property_id, BuildingId(building_id), LevelId(level_id))
     if plan is None:
         raise NotFound(f"level {level_id} has no floor plan")
-    return Response(plan.image, media_type=plan.media_type)
+    return file_answer(plan.image, plan.media_type)
 
 
 @put(

@@ -13,7 +13,7 @@ from matrixhub.api.idempotency import IdempotencyKey, Make, answer, make_once
 from matrixhub.api.paging import LIMIT, CursorQuery, LimitQuery, cut_page, make_cursor, read_cursor
 from matrixhub.api.rest import place_documents as doc
 from matrixhub.api.rest.hub import Hub
-from matrixhub.api.rest.places.asking import ID
+from matrixhub.api.rest.places.asking import ID, file_answer
 from matrixhub.api.rest.places.views import media_view
 from matrixhub.model.errors import NotFound
 from matrixhub.model.ids import MediaId
@@ -112,7 +112,7 @@ async def show(hub: Hub, property_id: PropertyScope, media_id: MediaPath) -> doc
 async def content(hub: Hub, property_id: PropertyScope, media_id: MediaPath) -> Response[bytes]:
     """The bytes themselves."""
     found = await media.read_content(hub.platform, property_id, MediaId(media_id))
-    return Response(found.content, media_type=found.media_type)
+    return file_answer(found.content, found.media_type)
 
 
 @get(
@@ -128,7 +128,7 @@ async def thumbnail(hub: Hub, property_id: PropertyScope, media_id: MediaPath) -
     small = found.get(MediaId(media_id))
     if small is None:
         raise NotFound(f"property {property_id} has no thumbnail of {media_id}")
-    return Response(small, media_type="image/jpeg")
+    return file_answer(small, "image/jpeg")
 
 
 @delete("/media/{media_id:str}", operation_id="deleteMedia", summary="Delete an attachment", tags=["media"])
