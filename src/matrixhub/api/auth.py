@@ -79,7 +79,7 @@ async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], han
     identity = await gate.identify(_credentials(connection))
     asking = Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
     connection.scope["caller"] = asking  # type: ignore[typeddict-unknown-key]
-    if identity.property_id is not None:
+    if identity.property_id is not None and asked:
         asking.property_for(asked)
     request = access.Request(
         operation=permission,
