@@ -85,7 +85,8 @@ async def engines(data: Path) -> AsyncIterator[Engines]:
 
 async def send(bus: NatsBus, rng: random.Random, messages: int) -> set[tuple[str, int]]:
     """Messages of readings of today and of days before, with repeats among them; slot and instant of each reading."""
-    writer, sent = Writer(), set()
+    writer = Writer()
+    sent: set[tuple[str, int]] = set()
     for _ in range(messages):
         slot = rng.choice(SLOTS)
         instants = [
