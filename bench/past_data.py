@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -202,17 +201,16 @@ def _compare(hub: Hub, loaded: Loaded, key: str) -> tuple[list[float], list[floa
             slot = site.slots[turn * 7 % DEVICES].id
             day = FIRST_DAY + timedelta(days=turn % loaded.days)
             statement = _statement(site.property.id, slot, day)
-            both = [
-                partial(_ask_http, connection, query, key, slot, day),
-                partial(psql.ask, statement),
-            ]
-            order = (0, 1) if turn % 2 else (1, 0)  # who comes second finds the pages in memory
-            took = {which: both[which]() for which in order}
-            if took[0][1] != took[1][1] or not took[0][1]:
-                raise BenchError(f"{took[0][1]} readings over HTTP, {took[1][1]} through psql")
+            took: dict[bool, tuple[float, int]] = {}
+            for http_now in (True, False) if turn % 2 else (False, True):  # who comes second finds the pages in memory
+                asked = _ask_http(connection, query, key, slot, day) if http_now else psql.ask(statement)
+                took[http_now] = asked
+            ours, theirs = took[True], took[False]
+            if ours[1] != theirs[1] or not ours[1]:
+                raise BenchError(f"{ours[1]} readings over HTTP, {theirs[1]} through psql")
             if turn >= 0:
-                over_http.append(took[0][0])
-                through_psql.append(took[1][0])
+                over_http.append(ours[0])
+                through_psql.append(theirs[0])
             if turn >= ASKED - 10:
                 alone.append(psql.start(statement))
     connection.close()

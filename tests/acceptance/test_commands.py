@@ -141,7 +141,7 @@ def test_doctor_is_content_with_a_running_hub(hub: Hub) -> None:
     assert done.code == 0, findings
     assert hub.url in findings["Hub"]["found"]
     assert {finding["verdict"] for finding in findings.values()} <= {"good", "warning"}
-    assert {"Stream", "Stream of events"} <= set(findings)
+    assert {"Stream", "Stream of events", "Past data"} <= set(findings)
     assert {"PostgreSQL program", "NATS program", "Data directory", "Free disk", "Clock"} <= set(findings)
 
 

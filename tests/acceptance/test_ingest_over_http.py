@@ -265,6 +265,25 @@ async def test_a_key_of_one_property_cannot_send_for_another(hub: Hub, session: 
     assert (status, receipt["refused"][0]["code"]) == (422, "MH-I002")
 
 
+async def test_what_was_sent_can_be_asked_for_at_the_same_path(hub: Hub, session: Session) -> None:
+    key = hub.ask("key", "create", "--property", PROPERTY, "--manage")["key"]
+    reading = make_reading("device-1")
+    assert (await post(session, hub, encode(reading)))[0] == 202
+    url = f"{hub.url}/hub/v1/readings/export?slot=device-1"
+    async with asyncio.timeout(30):
+        while True:
+            async with session.get(url, headers={"Authorization": f"Bearer {key}"}) as answer:
+                assert answer.status == 200
+                stored = [json.loads(line) for line in (await answer.read()).splitlines()]
+            if any((one["DEVID"], one["unixT"]) == key_of(reading) for one in stored):
+                break
+            await asyncio.sleep(0.05)
+    async with session.get(
+        f"{hub.url}/hub/v1/readings?slot=device-1", headers={"Authorization": f"Bearer {key}"}
+    ) as answer:
+        assert (await answer.json())["items"] == stored[:50]
+
+
 async def test_other_methods_and_paths_are_4xx(hub: Hub, session: Session) -> None:
     headers = {"Authorization": f"Bearer {hub.key}"}
     async with session.get(f"{hub.url}/hub/v1/readings", headers=headers) as answer:
@@ -280,7 +299,7 @@ async def test_health_and_metrics_tell_what_happened(hub: Hub, session: Session)
     async with session.get(f"{hub.url}/health/ready") as answer:
         assert (answer.status, set((await answer.json())["checks"])) == (
             200,
-            {"postgres", "nats", "deliveries", "relay", "scheduler"},
+            {"postgres", "nats", "deliveries", "relay", "scheduler", "store"},
         )
     async with session.get(f"{hub.url}/metrics") as answer:
         assert answer.status == 200

@@ -24,6 +24,7 @@ from matrixhub.api.openapi import openapi_text
 
 COMMITTED = Path(__file__).parents[2] / "openapi.json"
 PROPERTY = "rest-schema"
+ROLE = "{name: schema#viewer, policy_sets: [{name: s, statements: [{effect: allow, operations: ['*']}]}]}"
 EXAMPLES = 6
 """Requests made up for each route: enough to try each field with something strange, few enough to be quick."""
 
@@ -54,7 +55,12 @@ def things(hub: Hub) -> Iterator[Mapping[str, str]]:
     made = hub.ask("subscription", "create", "--property", PROPERTY, "--url", "https://example.invalid/")
     pair = hub.ask("key", "create", "--property", PROPERTY, "--access")
     places = {"its_id": PROPERTY, "building_id": f"{PROPERTY}-b0", "zone_id": f"{PROPERTY}-z0", "slot_id": "rest-0"}
-    yield {"key": key, "subscription_id": made["id"], "key_id": pair["id"], **places}
+    role = hub.write("role.yaml", ROLE)
+    assert hub.run("iam", "role", "set", str(role), "--property", PROPERTY).code == 0
+    group = hub.write("group.yaml", "{name: viewers, role: GridsViewer}")
+    assert hub.run("iam", "group", "set", str(group), "--property", PROPERTY).code == 0
+    named = {"role": "schema#viewer", "group": "viewers"}
+    yield {"key": key, "subscription_id": made["id"], "key_id": pair["id"], **places, **named}
     while left := json.loads(ask(hub, key, "GET", "/subscriptions"))["items"]:
         for one in left:
             ask(hub, key, "DELETE", f"/subscriptions/{one['id']}")

@@ -648,3 +648,23 @@ async def test_new_ids_fit_the_tables(database: Database) -> None:
     assert made.id.startswith("sub_")
     assert len(new_id("sub")) == len(made.id)
     assert isinstance(made.destination.auth, NoAuth)
+
+
+async def test_what_one_who_used_a_connection_left_open_is_rolled_back_for_the_next(database: Database) -> None:
+    async with open_database(database.dsn, connections_max=1) as single:
+        async with single.connection() as connection:
+            await connection.execute("begin")
+            await connection.execute("create table left_open (n int)")
+        async with single.connection() as connection:
+            assert not connection.is_in_transaction()
+            assert await connection.fetchval("select to_regclass('left_open')") is None
+
+
+async def test_giving_a_connection_back_asks_postgresql_nothing(database: Database) -> None:
+    asked: list[str] = []
+    async with open_database(database.dsn, connections_max=1) as single:
+        async with single.connection() as connection:
+            connection.add_query_logger(lambda record: asked.append(record.query))
+        async with single.connection() as connection:
+            await connection.execute("select 1")
+    assert asked == ["select 1"]

@@ -75,7 +75,7 @@ async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], han
     not known, for a misspelt filter would otherwise mean everything.
     """
     gate: Gate = connection.app.state.gate
-    permission, asked = permission_of(handler), connection.query_params.get("property")
+    permission, asked = permission_of(handler), connection.query_params.get("property") or None
     identity = await gate.identify(_credentials(connection))
     asking = Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
     connection.scope["caller"] = asking  # type: ignore[typeddict-unknown-key]

@@ -36,6 +36,7 @@ from matrixhub.ports import Bounds, Bus
 from matrixhub.service import find_endpoints, stream_settings
 from matrixhub.store import open_database
 from matrixhub.store.books import PostgresBooks
+from matrixhub.store.readings import PostgresReadings
 
 Verdict = Literal["good", "warning", "bad"]
 
@@ -43,6 +44,9 @@ DISK_WARNING_BYTES = 5 * 1024**3
 DISK_BAD_BYTES = 500 * 1024**2
 CLOCK_OFF_MAX_S = 2.0
 STREAM_WARNING = 0.8
+BEHIND_WARNING = 10_000
+"""So many messages, of up to hundreds of readings, are not behind for a moment only."""
+
 LOOK_MAX = 200
 
 
@@ -61,7 +65,7 @@ def doctor(data: DataOption = None, as_json: JsonOption = False) -> None:
     settings = settings_for(data)
     path = data_directory(settings)
     findings: list[Finding] = []
-    for check in (_programs, _directory, _disk, _clock, _hub, _stream):
+    for check in (_programs, _directory, _disk, _clock, _hub, _stream, _past_data):
         findings += check(settings, path)
     if as_json:
         print_json([{"what": f.what, "verdict": f.verdict, "found": f.found, "advice": f.advice} for f in findings])
@@ -205,6 +209,32 @@ def _stream(settings: Settings, path: Path) -> list[Finding]:
             place = f"message {oldest.position.seq:,} of {bounds.first_seq:,} to {bounds.last_seq:,}"
             findings.append(Finding(what=behind, verdict="good", found=f"{oldest.id} is at {place}"))
     return findings
+
+
+def _past_data(settings: Settings, path: Path) -> list[Finding]:
+    """How far the store of past data has come; nothing where no hub runs."""
+    try:
+        position, bounds = asyncio.run(_look_at_store(settings, path))
+    except (MatrixHubError, KeyError):
+        return []
+    if position is None:
+        advice = "Run the role `store`: matrixhub run store"
+        return [Finding(what="Past data", verdict="warning", found="nothing was ever stored", advice=advice)]
+    behind = max(0, bounds.last_seq - position)
+    verdict: Verdict = "warning" if behind > BEHIND_WARNING else "good"
+    advice = "See whether the role `store` runs, and matrixhub_store_waits_total in its metrics." if behind else ""
+    found = f"{behind:,} messages of the stream are not stored yet" if behind else "all of the stream is stored"
+    return [Finding(what="Past data", verdict=verdict, found=found, advice=advice if verdict == "warning" else "")]
+
+
+async def _look_at_store(settings: Settings, path: Path) -> tuple[int | None, Bounds]:
+    """The last message that is stored, None where nothing ever was, and the ends of the stream."""
+    endpoints = find_endpoints(settings, path)
+    async with (
+        open_database(endpoints.postgres_dsn, connections_max=1) as database,
+        open_buses(endpoints.nats_url, stream_settings(settings), ignore, create=False) as buses,
+    ):
+        return await PostgresReadings(database).position(), await buses["sensors"].bounds()
 
 
 _STREAM_TITLES: Mapping[Source, tuple[str, str]] = {

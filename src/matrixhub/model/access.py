@@ -131,7 +131,7 @@ class Identity:
     name: str
     property_id: PropertyId | None
     role_id: RoleId
-    email: str = ""  # of a federated user, where its provider vouches for it
+    email: str = ""  # of a federated user, where the issuer vouches for it
     seat_id: SeatId | None = None  # of a federated user who has one
     boundary_id: RoleId | None = None
     application_id: ApplicationId | None = None

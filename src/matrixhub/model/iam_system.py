@@ -99,6 +99,7 @@ _ROLES = (
         "WorkforceAdministrator",
         "Everything about the workforce and its settings, and sees the places.",
         *("scteams.*", "scpropteams.*", "scteamsprop.*", "scattendance.*", "sctasks.*", *READ_PLACES, *MEDIA),
+        *("hub.createSeat", "hub.changeSeat", "hub.*AttendanceIntegration"),
     ),
     _role(SENDERS, "Keys that send readings.", "hub.sendReadings"),
     _role(PUBLISHERS, "Keys that publish the events of an application.", "meb.publishEvents", "hub.publishEvents"),

@@ -651,7 +651,7 @@ async def test_a_path_that_is_none_and_a_method_that_is_not_taken_are_problems(c
     assert told.headers["Allow"] == "GET, OPTIONS, POST"
     told = await client.ask("PUT", f"/subscriptions/{(await created(client))['id']}", {})
     assert told.headers["Allow"] == "DELETE, GET, OPTIONS, PATCH"
-    assert (await client.post("/readings", [])).code == "MH-R008"  # a role that this process does not have
+    assert (await client.post("/readings", [])).code == "MH-R011"  # this process does not have the role that takes them
 
 
 @pytest.mark.parametrize(

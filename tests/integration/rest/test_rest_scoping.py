@@ -224,7 +224,7 @@ async def rows(rig: Rig, things: Things | Places | Desk) -> list[Any]:
         *(f"select t::text from {table} t where property_id = $1 order by 1" for table in KEPT),
     )
     async with rig.database.connection() as connection:
-        return [await connection.fetch(statement, things.property_id) for statement in statements]
+        return [sorted(map(repr, await connection.fetch(statement, things.property_id))) for statement in statements]
 
 
 async def test_no_route_is_forgotten_here() -> None:

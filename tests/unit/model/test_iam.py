@@ -446,12 +446,26 @@ def allowed(name: str, operation: str, **fields: Any) -> bool:
         ("GridsViewer", [READ, "scgrids.buildingZoneMap"], ["scgrids.updateZone", "scteams.getSettings"]),
         (
             "PropertyViewer",
-            [READ, "scteams.getLastNTasks", "scmetrics.tsdbQuery", "hub.listSubscriptions"],
-            ["scgrids.createZone", "scteams.createShift", "hub.createSubscription", "hub.listKeys", "hub.listRoles"],
+            [
+                *(READ, "scteams.getLastNTasks", "scmetrics.tsdbQuery", "hub.listSubscriptions"),
+                *("scpropteams.getUserDetailsForSeatId", "scattendance.readIntegration", "scteams.shiftStatus"),
+            ],
+            [
+                "hub.createSeat",
+                "scattendance.attendanceEvent",
+                "scgrids.createZone",
+                "scteams.createShift",
+                "hub.createSubscription",
+                "hub.listKeys",
+                "hub.listRoles",
+            ],
         ),
         (
             "WorkforceAdministrator",
-            ["scteams.updateSettings", "scteams.createShift", READ],
+            [
+                *("scteams.updateSettings", "scteams.createShift", READ, "hub.createSeat", "hub.changeSeat"),
+                *("hub.createAttendanceIntegration", "scattendance.attendanceEvent", "sctasks.addCustomTaskBuilding"),
+            ],
             ["scgrids.updateZone", "hub.listKeys", "hub.sendReadings"],
         ),
         (

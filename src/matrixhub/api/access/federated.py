@@ -60,7 +60,7 @@ async def identify_federated(parts: Parts, credentials: Credentials) -> Identity
 
 
 def _identity_of(application: IdentityApplication, user: FederatedUser) -> Identity:
-    """The user; the gate finds out whose seat has its address, and whether a group names either of them."""
+    """The user; the gate finds the seat of the user's address, and whether a group names either of them."""
     return Identity(
         scheme="federated",
         id=f"{application.id}:{user.name}",

@@ -110,6 +110,7 @@ OPERATIONS: tuple[Operation, ...] = (
         response=_SERIES,
         envelope="plain",
         needs_organisation=False,
+        confined=True,
         example={**_EXAMPLE, "aggregationInterval": "30T"},
     ),
     Operation(
@@ -121,6 +122,7 @@ OPERATIONS: tuple[Operation, ...] = (
         response=_SERIES,
         envelope="plain",
         needs_organisation=False,
+        confined=True,
         example=_EXAMPLE,
     ),
     Operation(
@@ -132,6 +134,7 @@ OPERATIONS: tuple[Operation, ...] = (
         response=_SERIES,
         envelope="plain",
         needs_organisation=False,
+        confined=True,
         example={
             "id": "people_count",
             "params": [{"key": "$start", "value": 1710029000}, {"key": "$end", "value": 1710039000}],
@@ -148,6 +151,7 @@ OPERATIONS: tuple[Operation, ...] = (
         response=list_of(ANY),
         envelope="workforce",
         needs_organisation=False,
+        confined=True,
         certainty="name published",
         example={
             "id": "device_slot_raw_data",

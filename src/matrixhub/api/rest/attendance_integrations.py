@@ -30,6 +30,7 @@ IntegrationPath = Annotated[str, PathParameter(pattern=r"^[\w-]{1,128}$", descri
     operation_id="listAttendanceIntegrations",
     summary="List attendance integrations",
     tags=["workforce"],
+    opt={"permission": "scattendance.readIntegration"},
 )
 async def list_(hub: Hub, property_id: PropertyScope) -> doc.IntegrationList:
     """Those of the property, oldest first; there are at most a hundred."""

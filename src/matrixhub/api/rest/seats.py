@@ -22,7 +22,13 @@ from matrixhub.store import Database
 from matrixhub.store.idempotency import Answer
 
 
-@get("/seats", operation_id="listSeats", summary="List seats", tags=["workforce"])
+@get(
+    "/seats",
+    operation_id="listSeats",
+    summary="List seats",
+    tags=["workforce"],
+    opt={"permission": "scpropteams.getUserDetailsForSeatId"},
+)
 async def list_(hub: Hub, property_id: PropertyScope) -> doc.SeatList:
     """All of the property, by number; there are at most 999."""
     return doc.SeatList(items=[seat_view(seat) for seat in await seats.list_seats(hub.platform, property_id)])

@@ -34,11 +34,11 @@ _Asked = tuple[str, ...]
 def effective(identity: Identity, access: PropertyAccess) -> Identity:
     """Who asks, with its seat, and with the role of the group that names it; else with the role it came with.
 
-    A federated user has the seat of its e-mail address. A group may name it as `<QUID>:<user>` or by the user alone,
-    and comes before one that names the seat. A key of an application has no other
+    The seat of a federated user is the one that has the user's e-mail address. A group may name the user as
+    `<QUID>:<user>` or by the user alone, and comes before one that names the seat. A key of an application has no other
     role than its own.
     """
-    if identity.email and identity.seat_id is None:
+    if identity.scheme == "federated" and identity.seat_id is None:
         seat_id = access.seats.get(identity.email.lower())
         identity = identity if seat_id is None else replace(identity, seat_id=seat_id)
     if identity.application_id is None:
