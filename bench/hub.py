@@ -206,6 +206,7 @@ def _hub_family(pid: int) -> list[psutil.Process]:
 
 
 def _rss(process: psutil.Process) -> int:
+    """Resident memory; a page that processes share, as the hub does with the one beside it, is counted once in all."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        return int(process.memory_info().rss)
+        return int(process.memory_full_info().pss)
     return 0
