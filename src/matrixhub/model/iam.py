@@ -205,6 +205,9 @@ class Explanation:
 def principals_of(identity: Identity, organisation: str = "") -> tuple[Srn, ...]:
     """The names of whoever asks: a key has one; a federated user that of the application, and that of the seat.
 
+    What a user is called is for another provider to choose, so `%`, `:` and `/` of it are percent-encoded: no user is
+    taken for a key, a seat, or a user of another application by a pattern that names one.
+
     Shape:  the id of a federated identity is `<QUID>:<subject>`.
     Source: docs/contract/web-services.md §3.4
 
@@ -214,8 +217,14 @@ def principals_of(identity: Identity, organisation: str = "") -> tuple[Srn, ...]
     """
     start = f"srn:sciam:{organisation}:::{identity.property_id or '*'}"
     federated = identity.scheme == "federated"
-    own = Srn(f"{start}:APP/{identity.id.replace(':', '/', 1)}" if federated else f"{start}:KEY/{identity.id}")
+    quid, _, user = identity.id.partition(":")
+    own = Srn(f"{start}:APP/{quid}/{_in_srn(user)}" if federated else f"{start}:KEY/{identity.id}")
     return (own,) if identity.seat_id is None else (own, Srn(f"{start}:USER/{identity.seat_id}"))
+
+
+def _in_srn(text: str) -> str:
+    """A text as one word of an SRN."""
+    return text.replace("%", "%25").replace(":", "%3A").replace("/", "%2F")
 
 
 def matches(pattern: str, text: str) -> bool:
