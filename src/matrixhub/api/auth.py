@@ -26,12 +26,13 @@ class Caller:
     """Who asks; `property_id` None is the hub's own key, which is for all properties.
 
     `application_id` is that of a key which publishes the events of an application, and does nothing else; `actor` is
-    who records say did it.
+    who records say did it, and `id` tells one caller from another.
     """
 
     property_id: PropertyId | None
     application_id: ApplicationId | None = None
     actor: str = ""
+    id: str = ""
 
     def property_for(self, asked: str | None) -> PropertyId:
         """The property the request is about. Raises: Forbidden if it is another one's, InvalidValue if none is named.
@@ -77,7 +78,12 @@ async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], han
     gate: Gate = connection.app.state.gate
     permission, asked = permission_of(handler), connection.query_params.get("property") or None
     identity = await gate.identify(_credentials(connection))
-    asking = Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
+    asking = Caller(
+        property_id=identity.property_id,
+        application_id=identity.application_id,
+        actor=identity.name,
+        id=identity.id,
+    )
     connection.scope["caller"] = asking  # type: ignore[typeddict-unknown-key]
     if identity.property_id is not None:
         asking.property_for(asked)
