@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -143,6 +144,81 @@ async def test_every_route_needs_the_permission_that_it_says_and_no_other(rig: R
         others = policy(allow(), deny(permission))
         other = await rig.client_with(property_id, await rig.role(property_id, policy_sets=others))
         assert (await ask_route(other, method, path)).json()["reason"] == "EXPLICIT_DENY", operation
+
+
+SETTINGS, POLICY, TARGET = (
+    "/workforce-settings/{b}",
+    "/escalation-policies/{b}/x",
+    {"start_threshold_s": 9, "due_time_s": 9},
+)
+INCIDENT = {"building": "{b}", "zone": "{z}", "name": "Tap", "raised_by": "QR", "tasks": [{"name": "Close valve"}]}
+CATEGORY = {"id": "C", "name": "Pantries", "property_type": "OFFICE"}
+UNIT = {"id": "U", "name": "Sink", "category": "WASHROOM"}
+SHIFT_CLAIM = {"shift": "no such shift"}
+POLICY_LEVELS = "scteams.updateEscalationPolicySettings"
+BUILDING = {"building": "{b}"}
+
+ASKS_FOR_MORE: tuple[tuple[str, str, str, dict[str, Any], dict[str, Any], str], ...] = (
+    (
+        "POST",
+        "/incidents",
+        "scteams.createIncidentWithoutAssignee",
+        INCIDENT,
+        {"assignee": {"seat": "{s}"}},
+        "scteams.createIncident",
+    ),
+    (
+        "PATCH",
+        SETTINGS,
+        "scteams.updateSettings",
+        {"settings": {"AUTO_CLOCKOUT": False}},
+        {"settings": {"INCIDENT_HIGH_TIMEOUT": 600}},
+        "scteams.updateIncidentsSettings",
+    ),
+    ("PATCH", POLICY, POLICY_LEVELS, {"levels": {}}, {"name": "n"}, "scteams.updateEscalationPolicyDetails"),
+    (
+        "PATCH",
+        POLICY,
+        POLICY_LEVELS,
+        {"levels": {}},
+        {"targets": {"H": TARGET}},
+        "scteams.updateEscalationPolicyTargetDurations",
+    ),
+    (
+        "POST",
+        "/timesheets",
+        "scteams.requestTimeSheet",
+        SHIFT_CLAIM,
+        {"kind": "REGULARIZATION"},
+        "scteams.requestRegularization",
+    ),
+    (
+        "POST",
+        "/zone-categories",
+        "scgrids.createZoneCategory",
+        CATEGORY,
+        BUILDING,
+        "scgrids.createZoneCategoryForBuilding",
+    ),
+    ("POST", "/zone-units", "scgrids.createZoneUnit", UNIT, BUILDING, "scgrids.createZoneUnitForBuilding"),
+)
+
+
+@pytest.mark.parametrize(("method", "path", "operation", "body", "more", "also"), ASKS_FOR_MORE)
+async def test_a_body_that_asks_for_what_another_operation_does_needs_that_one_too(
+    matrix: Matrix, method: str, path: str, operation: str, body: dict[str, Any], more: dict[str, Any], also: str
+) -> None:
+    def filled(document: Any) -> Any:
+        text = json.dumps(document).replace("{b}", matrix.building_id).replace("{z}", matrix.zone_id)
+        return json.loads(text.replace("{s}", matrix.seat_id))
+
+    where, greedy = filled(path), filled({**body, **more})
+    limited, allowed = await as_role(matrix, operation), await as_role(matrix, operation, also)
+    denied = (await as_role(matrix, policy_sets=policy(allow(), deny(also)))).client
+    assert (await limited.client.ask(method, where, filled(body))).status != 403
+    assert (await limited.client.ask(method, where, greedy)).json()["reason"] == "IMPLICIT_DENY"
+    assert (await denied.ask(method, where, greedy)).json()["reason"] == "EXPLICIT_DENY"
+    assert (await allowed.client.ask(method, where, greedy)).status in (200, 201, 404)
 
 
 # --- the four codes ---
