@@ -34,6 +34,18 @@ Srn = NewType("Srn", str)
 
 PENDING_DEPRECATION = timedelta(days=90)
 
+OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "scgrids.listZonesByIDs": ("scgrids.listZoneByIDs",),
+    "scgrids.createZoneUnit": ("scgrids.createZoneAsset",),
+    "scgrids.listZoneUnitsByZoneCategory": ("scgrids.listZoneAssetsByZoneCategory",),
+    "scpropteams.getMemberGroup": ("scteamsprop.getMemberGroup",),
+    "scpropteams.getUserDetailsForSeatId": ("scteamsprop.getUserDetailsForSeatId",),
+    "scmetrics.tsdbQuery": ("scmetrics.tsdb.query",),
+}
+"""Operations that are called by several names. A statement means the operation, whichever of them it says."""
+
+_ALL_NAMES = {name: (first, *others) for first, others in OTHER_NAMES.items() for name in (first, *others)}
+
 DAYS = (0, 1, 2, 3, 4, 5, 6)
 """0 is Sunday, as everywhere on the wire."""
 
@@ -385,10 +397,16 @@ def _statements(role: Role | None) -> Iterator[tuple[str, Statement]]:
 
 def _counts(statement: Statement, request: Request, now: datetime | None) -> bool:
     """Whether a statement is to be heeded: a permission where all of it holds, a denial unless some of it does not."""
-    if not any(matches(pattern, request.operation) for pattern in statement.operations):
+    if not _means(statement, request.operation):
         return False
     results = [check.holds for check in _conditions(statement, request, now)]
     return all(results) if statement.effect == "allow" else False not in results
+
+
+def _means(statement: Statement, operation: str) -> bool:
+    """Whether a statement is about an operation, by whichever of its names."""
+    names = _ALL_NAMES.get(operation, (operation,))
+    return any(matches(pattern, name) for pattern in statement.operations for name in names)
 
 
 def _conditions(statement: Statement, request: Request, now: datetime | None) -> Iterator[Check]:
@@ -421,7 +439,7 @@ def _conditions(statement: Statement, request: Request, now: datetime | None) ->
 
 
 def _considered(where: str, statement: Statement, request: Request, now: datetime | None) -> Considered:
-    named = any(matches(pattern, request.operation) for pattern in statement.operations)
+    named = _means(statement, request.operation)
     first = Check(what=f"{request.operation} is {' or '.join(statement.operations)}", holds=named)
     return Considered(
         where=where,

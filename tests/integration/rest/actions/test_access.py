@@ -29,6 +29,7 @@ from matrixhub.model.errors import (
     SystemRole,
 )
 from matrixhub.model.iam import (
+    OTHER_NAMES,
     Conditions,
     Decision,
     GroupDocument,
@@ -144,6 +145,20 @@ async def test_every_route_needs_the_permission_that_it_says_and_no_other(rig: R
         others = policy(allow(), deny(permission))
         other = await rig.client_with(property_id, await rig.role(property_id, policy_sets=others))
         assert (await ask_route(other, method, path)).json()["reason"] == "EXPLICIT_DENY", operation
+
+
+async def test_a_statement_means_an_operation_by_whichever_of_its_names(matrix: Matrix) -> None:
+    assert {row.needed: row.also for row in OPERATIONS if row.also} == OTHER_NAMES
+    for operation, others in OTHER_NAMES.items():
+        for said in (operation, *others):
+            denied = await as_role(matrix, policy_sets=policy(allow(), deny(said)))
+            allowed = await as_role(matrix, said)
+            for called in (operation, *others):
+                assert await denied.refused(called) == (403, "EXPLICIT_DENY"), (said, called)
+                assert (await allowed.send(called)).status != 403, (said, called)
+                question = Question(operation=called, role_id=await matrix.rig.role(matrix.property_id, said))
+                told = await explain_access(matrix.platform, matrix.property_id, question)
+                assert told.decision.allowed, (said, called)
 
 
 SETTINGS, POLICY, TARGET = (
