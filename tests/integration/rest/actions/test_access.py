@@ -147,6 +147,15 @@ async def test_every_route_needs_the_permission_that_it_says_and_no_other(rig: R
         assert (await ask_route(other, method, path)).json()["reason"] == "EXPLICIT_DENY", operation
 
 
+async def test_an_explanation_knows_no_building_that_the_gate_does_not_know(matrix: Matrix) -> None:
+    role_id = await matrix.rig.role(matrix.property_id, policy_sets=policy(allow(buildings=(matrix.building_id,))))
+    someone = replace(matrix, client=await matrix.rig.client_with(matrix.property_id, role_id))
+    for operation, allowed in ((MAP, True), ("scteams.getShiftForPropertyInTRange", False), ("hub.listSlots", False)):
+        asked = {"operation": operation, "role": role_id, "building": matrix.building_id}
+        assert (await matrix.client.post("/explanations", asked)).json()["allowed"] is allowed
+    assert await someone.refused("scteams.getShiftForPropertyInTRange") == (403, "IMPLICIT_DENY")
+
+
 async def test_a_statement_means_an_operation_by_whichever_of_its_names(matrix: Matrix) -> None:
     assert {row.needed: row.also for row in OPERATIONS if row.also} == OTHER_NAMES
     for operation, others in OTHER_NAMES.items():
