@@ -17,7 +17,7 @@ from matrixhub.api.actions.registry import OPERATIONS
 from matrixhub.api.app import make_pages
 from matrixhub.api.auth import permission_of
 from matrixhub.api.openapi import openapi_document
-from matrixhub.model.access import SENDERS, Identity, Request, RoleId
+from matrixhub.model.access import PROPERTY_ADMINS, SENDERS, Identity, Request, RoleId
 from matrixhub.model.errors import (
     AccessDenied,
     InvalidValue,
@@ -168,6 +168,26 @@ async def test_a_statement_means_an_operation_by_whichever_of_its_names(matrix: 
                 question = Question(operation=called, role_id=await matrix.rig.role(matrix.property_id, said))
                 told = await explain_access(matrix.platform, matrix.property_id, question)
                 assert told.decision.allowed, (said, called)
+
+
+async def test_who_manages_seats_gives_nobody_the_role_of_a_group_by_an_address(matrix: Matrix) -> None:
+    manager, path = await matrix.rig.client_with(matrix.property_id, RoleId("WorkforceAdministrator")), "/seats"
+    own = f"{path}/{matrix.seat_id}"
+    assert (await manager.ask("PATCH", own, {"email": "ann@example.org"})).status == 200
+    members = Members(seats=(matrix.seat_id,))
+    document = GroupDocument(name="administrators", role=PROPERTY_ADMINS, members=members)
+    await acts.create_group(matrix.platform, matrix.property_id, document, actor="ann")
+    for change in ({"email": "eve@example.org"}, {"email": ""}, {"active": False}):
+        assert (await manager.ask("PATCH", own, change)).json()["reason"] == "IMPLICIT_DENY", change
+        assert (await matrix.client.get(own)).json()["email"] == "ann@example.org"
+    namesake = {"name": "Eve Tan", "email": "Ann@Example.org"}
+    assert (await manager.ask("POST", path, namesake)).json()["reason"] == "IMPLICIT_DENY"
+    assert (await manager.ask("PATCH", own, {"name": "Ann Lim", "email": "ann@example.org"})).status == 200
+    other = await manager.ask("POST", path, {"name": "Eve Tan", "email": "eve@example.org"})
+    assert other.status == 201
+    taken = await manager.ask("PATCH", f"{path}/{other.json()['id']}", {"email": "ann@example.org"})
+    assert taken.json()["reason"] == "IMPLICIT_DENY"
+    assert (await matrix.client.ask("PATCH", own, {"email": "eva@example.org"})).status == 200
 
 
 SETTINGS, POLICY, TARGET = (
