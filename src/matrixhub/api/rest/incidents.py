@@ -223,6 +223,8 @@ async def start(
 ) -> Response[doc.WorkOrderView]:
     """Begin, or go on after a pause. With a seat, that seat takes an open incident and begins it."""
     asked = parse_as(doc.Start, await read_body(request))
+    if asked.seat is None:
+        await require_also(request, "scteams.taskStart")
     found, actor = TaskId(incident_id), caller(request).actor
     said = await said_of(hub, property_id, found, "INCIDENT", if_match)
     if asked.seat is None:

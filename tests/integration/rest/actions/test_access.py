@@ -205,6 +205,14 @@ BUILDING = {"building": "{b}"}
 ASKS_FOR_MORE: tuple[tuple[str, str, str, dict[str, Any], dict[str, Any], str], ...] = (
     (
         "POST",
+        "/incidents/x/start",
+        "scteams.startUnassignedIncident",
+        {"seat": "s"},
+        {"seat": None},
+        "scteams.taskStart",
+    ),
+    (
+        "POST",
         "/incidents",
         "scteams.createIncidentWithoutAssignee",
         INCIDENT,
