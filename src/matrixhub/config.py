@@ -155,6 +155,7 @@ class StoreSettings(Frozen, frozen=True):
     """The table of past data."""
 
     readings_retention_s: float
+    niceness: int
     batch_readings: int
     batch_bytes: int
 
@@ -400,6 +401,8 @@ def _check(settings: Settings) -> None:
     }.items():
         if not 0 <= value < float("inf"):
             raise ConfigurationError(f"{path} is 0 or more, not {value}")
+    if not 0 <= settings.store.niceness <= 19:
+        raise ConfigurationError(f"store.niceness is 0 to 19, not {settings.store.niceness}")
     try:
         check_policy(policy_defaults(settings))
     except InvalidValue as error:

@@ -627,6 +627,13 @@ class StoreGoesOn(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StoreComesHome(Fact):
+    """The process beside that kept past data has ended; the hub does it itself from now on, and stores as before."""
+
+    level: ClassVar[Level] = "warning"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoreMissed(Fact):
     """The stream has lost messages that were not stored, or is another one; `action` says how the store goes on."""
 

@@ -6,13 +6,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from matrixhub import __version__
+from matrixhub.beside import Beside
 from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.relay import Relay
 from matrixhub.config import (
@@ -47,7 +50,18 @@ from matrixhub.modules.access.senders import sending_keys
 from matrixhub.modules.scheduler import Fire, Scheduler
 from matrixhub.modules.work import Platform
 from matrixhub.modules.workforce import attendance, overdue, planning
-from matrixhub.observe import HubStarted, Metrics, Observe, StageStopped, StopCutShort, UnsignedAllowed
+from matrixhub.observe import (
+    Fact,
+    HubStarted,
+    Metrics,
+    Observe,
+    StageStopped,
+    StopCutShort,
+    StoreComesHome,
+    StoreGoesOn,
+    StoreWaits,
+    UnsignedAllowed,
+)
 from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
@@ -80,6 +94,9 @@ TIMER_HANDLERS: Mapping[str, Fire] = {**planning.HANDLERS, **attendance.HANDLERS
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
 
+BESIDE_CONNECTIONS = 3
+"""To PostgreSQL, from the process beside."""
+
 PARTITIONS_WITH: Source = "sensors"
 """The stream whose retention also keeps the partitions, which are of all subscriptions."""
 
@@ -107,9 +124,20 @@ Started = Callable[[HubInfo], None]
 
 
 async def run_embedded(
-    settings: Settings, path: Path, stop: asyncio.Event, metrics: Metrics, observe: Observe, started: Started
+    settings: Settings,
+    path: Path,
+    stop: asyncio.Event,
+    metrics: Metrics,
+    observe: Observe,
+    started: Started,
+    *,
+    beside: Beside | None = None,
 ) -> None:
-    """Every role on the embedded engines of a data directory, until stop. Raises MatrixHubError."""
+    """Every role on the embedded engines of a data directory, until stop; `store` in the process beside, if there is
+    one.
+
+    Raises MatrixHubError.
+    """
     with DataDirectory.open(path) as directory:
         async with AsyncExitStack() as resources:
             engines = await resources.enter_async_context(open_engines(directory, settings.engines, observe))
@@ -146,6 +174,7 @@ async def run_embedded(
                         worker_id=WorkerId(f"wrk_{stable_hex_id(directory.secrets.master_key)[:20]}"),
                         local_key=directory.secrets.local_key,
                         engines=engines,
+                        beside=beside,
                     )
                 finally:
                     engines_stop.set()
@@ -245,6 +274,7 @@ async def _run_roles(
     worker_id: WorkerId,
     local_key: str,
     engines: EmbeddedEngines | None,
+    beside: Beside | None = None,
 ) -> None:
     began = time.perf_counter()
     async with AsyncExitStack() as resources:  # opened in order, closed in reverse
@@ -285,7 +315,7 @@ async def _run_roles(
         if "scheduler" in roles:
             checks["scheduler"] = _as_check(_add_scheduler(database, observe, stages).healthy)
         if "store" in roles:
-            checks["store"] = _as_check(_add_store(settings, database, bus, observe, stages).healthy)
+            checks["store"] = _as_check(_add_store(settings, endpoints, database, bus, beside, observe, stages))
         parts = None
         if "api" in roles:
             versions = Versions(database)
@@ -450,8 +480,43 @@ def _add_scheduler(database: Database, observe: Observe, stages: list[Stage]) ->
     return scheduler
 
 
-def _add_store(settings: Settings, database: Database, bus: NatsBus, observe: Observe, stages: list[Stage]) -> Keeper:
-    """The role `store`: what keeps readings for past data."""
+def _add_store(
+    settings: Settings,
+    endpoints: Endpoints,
+    database: Database,
+    bus: NatsBus,
+    beside: Beside | None,
+    observe: Observe,
+    stages: list[Stage],
+) -> Callable[[], bool]:
+    """The role `store`: what keeps readings for past data, in the process beside while that lives.
+
+    The answer says whether all is well with it.
+    """
+    keeper = _keeper(settings, database, bus, observe)
+    if beside is None:
+        stages.append((keeper.name, keeper.run))
+        return keeper.healthy
+    troubled = False
+
+    def heard(fact: Fact) -> None:
+        nonlocal troubled
+        troubled = isinstance(fact, StoreWaits) or (troubled and not isinstance(fact, StoreGoesOn))
+        observe(fact)
+
+    async def run(stop: asyncio.Event) -> None:
+        nonlocal troubled
+        await beside.run(msgspec.json.encode(asdict(endpoints)), stop, heard, settings.stop.grace_s)
+        if not stop.is_set():
+            troubled = False
+            observe(StoreComesHome())
+            await keeper.run(stop)
+
+    stages.append((keeper.name, run))
+    return lambda: not troubled and keeper.healthy()
+
+
+def _keeper(settings: Settings, database: Database, bus: NatsBus, observe: Observe) -> Keeper:
     kept = KeeperSettings(
         batch_items=settings.store.batch_readings,
         batch_bytes=settings.store.batch_bytes,
@@ -459,9 +524,17 @@ def _add_store(settings: Settings, database: Database, bus: NatsBus, observe: Ob
     )
     readings, partitions = PostgresReadings(database), PostgresReadingPartitions(database)
     duty = PostgresDuty(database.dsn, STORE_DUTY)
-    keeper = Keeper(bus, readings, partitions, duty, SystemClock(), observe, kept)
-    stages.append((keeper.name, keeper.run))
-    return keeper
+    return Keeper(bus, readings, partitions, duty, SystemClock(), observe, kept)
+
+
+async def keep_beside(settings: Settings, order: bytes, stop: asyncio.Event, observe: Observe) -> None:
+    """The role `store` in the process beside; `order` says where the engines are. Raises MatrixHubError."""
+    endpoints = msgspec.json.decode(order, type=Endpoints)
+    async with (
+        open_database(endpoints.postgres_dsn, connections_max=BESIDE_CONNECTIONS) as database,
+        open_buses(endpoints.nats_url, stream_settings(settings), observe, create=False) as buses,
+    ):
+        await _keeper(settings, database, buses["sensors"], observe).run(stop)
 
 
 def _add_notices(

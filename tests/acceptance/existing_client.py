@@ -17,6 +17,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -48,7 +49,7 @@ class Response:
     """What the synchronous client gives back."""
 
     status_code: int
-    headers: Mapping[str, str]
+    headers: Message | Mapping[str, str]
     text: str
 
     def json(self) -> Any:
@@ -91,7 +92,7 @@ class ExistingClient:
             target = f"{where.path}?{where.query}"
             connection.request("POST", target, _body(method), self._headers(method, propid))
             answer = connection.getresponse()
-            return Response(answer.status, dict(answer.getheaders()), answer.read().decode())
+            return Response(answer.status, answer.headers, answer.read().decode())
         finally:
             connection.close()
 
@@ -233,6 +234,17 @@ def python_methods(ids: Mapping[str, str]) -> list[Method]:
             prefix="solution",
             discovered=False,
         ),
+        *of(
+            "SCTasks",
+            "scbi",
+            ("taskOperationsStarted", {}),
+            ("taskOperationsSuccess", {}),
+            module="SCTasks",
+            prefix="sctasks",
+            discovered=False,
+            known=False,
+        ),
+        *of("SCDatetimeutils", "datetime", ("getDateTimeForFrequency", {}), prefix="scdatetimeutils", known=False),
         *of(
             "SCReports",
             "screports",

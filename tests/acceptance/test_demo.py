@@ -12,6 +12,7 @@ from tests.acceptance.hub import run_command
 
 def check_summary(summary: dict[str, Any]) -> None:
     assert summary["right"] is True
+    assert summary["stored"] == summary["accepted"] > 0
     assert summary["accepted"] > 100
     assert summary["accepted"] == summary["delivered"] + summary["parked"] + summary["expired"]
     assert (summary["pending"], summary["parked"], summary["expired"], summary["refused"]) == (0, 0, 0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,7 @@ from tests.readings import Writer
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.model.errors import UnstorableReading
+from matrixhub.model.ids import SlotId
 from matrixhub.model.reading_line import KeptReading, Origin, Splitter, render_line
 from matrixhub.model.site import Slot
 from matrixhub.observe import ignore
@@ -190,6 +192,14 @@ async def test_readings_of_one_slot_keep_where_they_were_taken_when_it_is_moved(
     lines = [WRITER.line(slot, AT_MS + n, {"count": 1, "out_count": 0}) for n, slot in enumerate([SLOT, moved])]
     await subject.store.store([Splitter().split(line) for line in lines], [], after_seq=0, to_seq=1)
     assert await subject.lines() == lines
+
+
+async def test_an_id_that_is_too_long_for_an_index_is_told(database: Database) -> None:
+    store = PostgresReadings(database)
+    long = kept()
+    long = replace(long, origin=replace(long.origin, slot_id=SlotId(random.Random(1).randbytes(20_000).hex())))
+    assert await store.takes(long)
+    assert await store.takes(kept()) == ""
 
 
 # partitions, of PostgreSQL alone

@@ -85,7 +85,7 @@ async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], han
         id=identity.id,
     )
     connection.scope["caller"] = asking  # type: ignore[typeddict-unknown-key]
-    if identity.property_id is not None:
+    if identity.property_id is not None and asked:
         asking.property_for(asked)
     request = access.Request(
         operation=permission,

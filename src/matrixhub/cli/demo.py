@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,10 +31,12 @@ from matrixhub.lifecycle import SystemClock
 from matrixhub.model.destination import BasicAuth, Destination
 from matrixhub.model.errors import EngineError, MatrixHubError
 from matrixhub.model.ids import PropertyId
+from matrixhub.model.past import Wanted
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.secret import Secret
 from matrixhub.model.site import Site
 from matrixhub.model.subscription import Filter, Position, Source, Subscription
+from matrixhub.modules.telemetry.readings import export_readings
 from matrixhub.modules.work import Platform
 from matrixhub.observe import Metrics, Reporter, ignore, make_logger
 from matrixhub.service import HubInfo, find_endpoints, make_codec, run_embedded, stream_settings
@@ -253,7 +256,8 @@ async def _perform(stage: Stage, wish: Wish, people: Console, stop: asyncio.Even
             )
     first_s = await first if first.done() else None
     first.cancel()
-    return await _summary(stage, tally, first_s, recorded)
+    stored = await _stored(stage, tally.accepted, datetime.fromtimestamp(now_ms / 1000, UTC))
+    return await _summary(stage, tally, first_s, recorded, stored)
 
 
 async def _work(team: Team, wish: Wish) -> None:
@@ -312,9 +316,22 @@ async def _misbehave(receiver: HttpsReceiver) -> None:
         number += 1
 
 
-async def _summary(stage: Stage, tally: Tally, first_s: float | None, recorded: int) -> dict[str, Any]:
+async def _stored(stage: Stage, accepted: int, start: datetime) -> int:
+    """How many readings the hub gives back as past data, once there are as many as it accepted."""
+    platform = Platform(database=stage.database, clock=SystemClock())
+    for _ in range(100):
+        pages = export_readings(platform, stage.site.property.id, Wanted(), start, start + timedelta(days=1))
+        stored = sum([len(page) async for page in pages])
+        if stored >= accepted:
+            break
+        await asyncio.sleep(0.1)
+    return stored
+
+
+async def _summary(stage: Stage, tally: Tally, first_s: float | None, recorded: int, stored: int) -> dict[str, Any]:
     """The balance: accepted is what the hub's answers said, delivered and pending what its engines say, and
-    duplicates, order and latency what the receiver saw. Of events, recorded is what the log holds."""
+    duplicates, order and latency what the receiver saw. Of events, recorded is what the log holds; stored is how many
+    readings are given back as past data."""
     balance = await _settled_balance(stage, stage.subscription, tally.accepted)
     of_events = await _settled_balance(stage, stage.events, recorded)
     property_id = PropertyId(stage.subscription.property_id)
@@ -327,6 +344,7 @@ async def _summary(stage: Stage, tally: Tally, first_s: float | None, recorded: 
         and totals.out_of_order == 0
         and unexplained == 0
         and tally.refused == 0
+        and stored == tally.accepted
         and of_events.holds
         and of_events.accepted == of_events.delivered == seen.distinct == recorded
         and stage.receiver.violations_total == 0,
@@ -336,6 +354,7 @@ async def _summary(stage: Stage, tally: Tally, first_s: float | None, recorded: 
         "parked": balance.parked,
         "expired": balance.expired,
         "refused": tally.refused,
+        "stored": stored,
         "received": totals.distinct,
         "requests": totals.requests,
         "duplicates": totals.duplicates,
@@ -385,6 +404,7 @@ def _summary_table(summary: dict[str, Any]) -> Table:
         "attempts_failed",
     ):
         table.add_row(name.replace("_", " "), f"{summary[name]:,}")
+    table.add_row("past data", f"{summary['stored']:,}")
     table.add_row("created → received", f"p50 {shortened_ms(summary['p50_ms'])}, p99 {shortened_ms(summary['p99_ms'])}")
     if summary["first_delivery_s"] is not None:
         table.add_row("start → first delivery", f"{summary['first_delivery_s']:.1f} s")

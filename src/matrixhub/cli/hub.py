@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -13,11 +14,12 @@ import uvloop
 from rich.console import Console
 from rich.text import Text
 
+from matrixhub.beside import Beside
 from matrixhub.cli.local import DataOption, fail, first_error, print_json, settings_for
 from matrixhub.config import Settings, data_directory
 from matrixhub.model.errors import ConfigurationError, MatrixHubError
 from matrixhub.observe import HubStopping, Metrics, Observe, Reporter, make_logger
-from matrixhub.service import ROLES, HubInfo, Role, Started, run_embedded, run_roles
+from matrixhub.service import ROLES, HubInfo, Role, Started, keep_beside, run_embedded, run_roles
 
 ListenOption = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Where the HTTP faces listen; port 0 takes a free one.")
@@ -42,16 +44,17 @@ def up(data: DataOption = None, listen: ListenOption = None, as_json: JsonOption
     if settings.engines.postgres.dsn:
         fail(ConfigurationError("engines.postgres.dsn is set: with engines of your own, use `matrixhub run ROLE…`"))
     path = data_directory(settings)
+    beside = Beside.forked(partial(keep_beside, settings), niceness=settings.store.niceness)
 
     def work(stop: asyncio.Event, metrics: Metrics, observe: Observe, started: Started) -> Awaitable[None]:
-        return run_embedded(settings, path, stop, metrics, observe, started)
+        return run_embedded(settings, path, stop, metrics, observe, started, beside=beside)
 
     _run_until_signal(settings, work, as_json=as_json)
 
 
 def run(
     roles: Annotated[
-        list[str], typer.Argument(metavar="ROLE…", help="Any of: ingest, deliveries, relay, scheduler, api.")
+        list[str], typer.Argument(metavar="ROLE…", help="Any of: ingest, deliveries, relay, scheduler, store, api.")
     ],
     data: DataOption = None,
     listen: ListenOption = None,

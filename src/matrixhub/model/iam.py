@@ -133,6 +133,7 @@ class Role:
     def status_at(self, now: datetime | None) -> Status:
         """Its status at an instant; where that is not known, the one that allows less.
 
+        >>> from datetime import UTC
         >>> role = Role(document=RoleDocument(name="r", policy_sets=(), status="PENDING_DEPRECATION"),
         ...     pending_since=datetime(2024, 1, 1, tzinfo=UTC))
         >>> role.status_at(datetime(2024, 3, 30, tzinfo=UTC)), role.status_at(datetime(2024, 4, 1, tzinfo=UTC))
@@ -223,6 +224,7 @@ def principals_of(identity: Identity, organisation: str = "") -> tuple[Srn, ...]
     Shape:  the id of a federated identity is `<QUID>:<subject>`.
     Source: docs/contract/web-services.md §3.4
 
+    >>> from matrixhub.model.ids import PropertyId
     >>> ann = Identity(scheme="bearer", id="key_1", name="", property_id=PropertyId("p"), role_id=RoleId("r"))
     >>> principals_of(ann, "ORCHARD")
     ('srn:sciam:ORCHARD:::p:KEY/key_1',)
@@ -461,6 +463,7 @@ def _considered_trust(number: int, clause: TrustClause, names: Sequence[Srn]) ->
 def within(hours: Hours, now: datetime) -> bool:
     """Whether an instant lies in the hours, by the clocks of their time zone; the end does not belong to them.
 
+    >>> from datetime import UTC
     >>> night = Hours(start="22:00", end="06:00", time_zone="Asia/Singapore", days=(5,))
     >>> within(night, datetime(2024, 3, 8, 16, tzinfo=UTC))  # Saturday, 00:00 in Singapore: it began on Friday
     True

@@ -14,21 +14,19 @@ from collections.abc import Mapping
 from matrixhub.model.access import OPERATOR, PROPERTY_ADMINS, PUBLISHERS, SENDERS, RoleId
 from matrixhub.model.iam import PolicySet, Role, RoleDocument, Statement
 
-HUB_WIDE = ("hub.approveProvider", "hub.withdrawProvider")
-"""What reaches beyond the organisation of a property, and is for the hub's own key alone."""
-
 READ_PLACES = ("scgrids.list*", "scgrids.read*", "scgrids.get*", "scgrids.buildingZoneMap")
 
 READ_WORK = (
     *("scteams.get*", "scteams.list*", "scteams.find*", "scteams.tasksInTRangeByZoneId", "scteams.shiftStatus"),
-    *("scpropteams.get*", "scteamsprop.get*", "scattendance.readIntegration", "sctasks.list*"),
+    *("scpropteams.get*", "scattendance.readIntegration", "sctasks.list*"),
+    *("hub.listTaskGroups", "hub.listCustomTasks", "hub.listAudits", "hub.showAudit"),
 )
 
 READ_ALL = (
     *READ_PLACES,
     *READ_WORK,
     *("scdevicemanagement.get*", "scdevicemanagement.list*", "scdevicemanagement.realSenseMigrated", "scmetrics.*"),
-    *("screports.get*", "scbi.get*", "scdashboard.get*", "solution.get*", "solution.list*"),
+    *("solution.get*", "solution.list*"),
     *("hub.listSubscriptions", "hub.showSubscription", "hub.showSubscriptionBalance", "hub.showBalance"),
     *("hub.listAttempts", "hub.showAttempt", "hub.listParked", "hub.showParked", "hub.listReplays", "hub.showReplay"),
     *("hub.listEvents", "hub.listApplications", "hub.showApplication", "scthirdpartyintegrations.listIntegrations"),
@@ -63,7 +61,7 @@ MANAGE_WORK = (
     *("scteams.updateShift", "scteams.copyShift", "scteams.publishShifts*", "scteams.deleteShift"),
     *("scteams.bulkDeleteShift", "scteams.mark*", "scteams.shiftStart*", "scteams.shiftEnd*"),
     *("scteams.startBreak", "scteams.endBreak", "scteams.*TimeSheet*", "scteams.requestRegularization"),
-    *("scteams.approve*", "scteams.rejectTimesheet"),
+    *("scteams.approve*", "scteams.rejectTimesheet", "hub.startAudit", "hub.completeAudit"),
 )
 """What runs the work of the day: incidents, tasks, shifts and timesheets, but not their settings."""
 
@@ -74,17 +72,21 @@ VIEW_ACCESS = (
 )
 
 
-def _role(name: str, description: str, *allowed: str, denied: tuple[str, ...] = ()) -> Role:
-    statements = [Statement(effect="allow", operations=allowed)]
-    if denied:
-        statements.append(Statement(effect="deny", operations=denied))
-    policy_set = PolicySet(name="system", statements=tuple(statements))
+ARRANGE_WORK = (
+    *("scteams.*", "scpropteams.*", "scattendance.*", "sctasks.*", "hub.createSeat", "hub.changeSeat"),
+    *("hub.addTaskGroup", "hub.removeTaskGroup", "hub.removeCustomTask", "hub.*AttendanceIntegration"),
+)
+"""What decides how the workforce works: seats, shifts, task groups, escalation, settings."""
+
+
+def _role(name: str, description: str, *allowed: str) -> Role:
+    policy_set = PolicySet(name="system", statements=(Statement(effect="allow", operations=allowed),))
     return Role(document=RoleDocument(name=name, description=description, policy_sets=(policy_set,)))
 
 
 _ROLES = (
     _role(OPERATOR, "The hub's own key: everything, of every property.", "*"),
-    _role(PROPERTY_ADMINS, "Everything within the property.", "*", denied=HUB_WIDE),
+    _role(PROPERTY_ADMINS, "Everything within the property.", "*"),
     _role(
         "SMARTCLEAN#QRFeedbackUsers",
         "Visitors who report something by a code on the wall.",
@@ -98,8 +100,7 @@ _ROLES = (
     _role(
         "WorkforceAdministrator",
         "Everything about the workforce and its settings, and sees the places.",
-        *("scteams.*", "scpropteams.*", "scteamsprop.*", "scattendance.*", "sctasks.*", *READ_PLACES, *MEDIA),
-        *("hub.createSeat", "hub.changeSeat", "hub.*AttendanceIntegration"),
+        *(*ARRANGE_WORK, *READ_WORK, *MANAGE_WORK, *READ_PLACES, *MEDIA),
     ),
     _role(SENDERS, "Keys that send readings.", "hub.sendReadings"),
     _role(PUBLISHERS, "Keys that publish the events of an application.", "meb.publishEvents", "hub.publishEvents"),

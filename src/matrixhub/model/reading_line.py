@@ -193,8 +193,9 @@ def render_line(kept: KeptReading) -> bytes:
 
 def join_line(head: bytes, instant_ms: int, fixed: bytes, values: str, stats: str | None) -> bytes:
     """The parts of a line, put together."""
-    end = "}" if stats is None else f',"stats":{stats}}}'
-    return b'%b,"unixT":%d,%b,"v":%b%b' % (head, instant_ms, fixed, values.encode(), end.encode())
+    if stats is None:
+        return b'%b,"unixT":%d,%b,"v":%b}' % (head, instant_ms, fixed, values.encode())
+    return b'%b,"unixT":%d,%b,"v":%b,"stats":%b}' % (head, instant_ms, fixed, values.encode(), stats.encode())
 
 
 def render_calendar(found: Calendar) -> bytes:

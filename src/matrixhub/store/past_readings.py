@@ -62,7 +62,7 @@ async def read_page(
     rows = await _rows(connection, sources, start, end, after=after, limit=limit + 1)
     more = len(rows) > limit
     del rows[limit:]
-    last = Place(epoch_ms(rows[-1]["at"]), rows[-1]["series"]) if rows and more else None
+    last = Place(rows[-1]["ms"], rows[-1]["series"]) if rows and more else None
     return Page(await _lines(connection, sources, rows), last)
 
 
@@ -105,12 +105,11 @@ async def _lines(connection: Any, sources: Sources, rows: Sequence[Any]) -> list
             found = await connection.fetch(_SQL["fixed"], list(used))
     parts = {row["id"]: (head_renderer(row["time_zone"], row["aggregates"]), row["fixed"].encode()) for row in found}
     lines = []
-    for at, _series, origin, values, stats, line in rows:
+    for instant_ms, _series, origin, values, stats, line in rows:
         if line is not None:
             lines.append(line.encode())
             continue
         head, fixed = parts[origin]
-        instant_ms = epoch_ms(at)
         lines.append(join_line(head(instant_ms // 1000), instant_ms, fixed, values, stats))
     return lines
 

@@ -31,7 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Row = tuple[datetime, int, int, str | None, str | None, str | None]
 
-_REFUSED = (asyncpg.DataError, asyncpg.exceptions.StatementTooComplexError, UnicodeEncodeError)
+_REFUSED = (asyncpg.DataError, asyncpg.exceptions.ProgramLimitExceededError, UnicodeEncodeError)
 """What says that a value is one that PostgreSQL does not take."""
 
 

@@ -94,12 +94,14 @@ select id, time_zone, aggregates, fixed from reading_origins where id = any($1);
 
 -- Readings of one series behind a place, in time order: a walk along the primary key.
 -- name: raw_of_one
-select at, series, origin, v::text as v, stats::text as stats, line from readings
+select round(date_part('epoch', at) * 1000)::bigint as ms, series, origin, v::text as v, stats::text as stats, line
+from readings
 where series = $1 and at >= $2 and at < $3 and at > $4 and origin = any($5)
 order by at limit $6;
 
 -- name: raw
-select at, series, origin, v::text as v, stats::text as stats, line from readings
+select round(date_part('epoch', at) * 1000)::bigint as ms, series, origin, v::text as v, stats::text as stats, line
+from readings
 where series = any($1) and at >= $2 and at < $3 and (at, series) > ($4, $5) and origin = any($6)
 order by at, series limit $7;
 
@@ -118,8 +120,8 @@ from readings r
 where r.series = any($1) and r.at >= $2 and r.at < $3 and r.origin = any($7) and x.value is not null
 group by 1, 2, 3 order by 1, 3, 2 limit $8;
 
--- The same in buckets that count from midnight as the building has it: none of 30 minutes lies in two days, also where the
--- clock is 45 minutes ahead of a full hour.
+-- The same in buckets that count from midnight as the building has it: none of 30 minutes lies in two days, also where
+-- the clock is 45 minutes ahead of a full hour.
 -- name: local_buckets
 select n.metric, r.origin, date_bin($4::interval, r.at, date_trunc('day', r.at, o.time_zone)) as bucket,
   count(*) as count, sum(x.value) as sum, min(x.value) as least, max(x.value) as greatest
@@ -151,7 +153,8 @@ group by 1, 2, 3 order by 1, 3, 2 limit $7;
 
 -- The last reading of each series since an instant.
 -- name: latest
-select r.at, r.series, r.origin, r.v::text as v, r.stats::text as stats, r.line
+select round(date_part('epoch', r.at) * 1000)::bigint as ms, r.series, r.origin, r.v::text as v,
+  r.stats::text as stats, r.line
 from unnest($1::integer[]) as s (id)
   cross join lateral (
     select * from readings r where r.series = s.id and r.at >= $2 and r.at < $3 order by r.at desc limit 1

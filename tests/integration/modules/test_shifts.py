@@ -644,7 +644,8 @@ async def test_shifts_are_found_by_building_seat_state_and_time(world: World) ->
 
     assert await find() == [late, others, draft]
     assert await find(building_id=world.building_id, seat_id=seat) == [late, draft]
-    assert await find(building_id=BuildingId("other")) == []
+    with pytest.raises(NotFound):
+        await find(building_id=BuildingId("other"))
     assert await find(status="UNPUBLISHED") == [draft]
     assert await find(status="PUBLISHED") == [late, others]
     assert await find(status="DELAYED") == [late]

@@ -33,7 +33,7 @@ from matrixhub.model.iam import (
     principals_of,
     within,
 )
-from matrixhub.model.iam_system import HUB_WIDE, SYSTEM_ROLES
+from matrixhub.model.iam_system import SYSTEM_ROLES
 from matrixhub.model.ids import BuildingId, PropertyId, SeatId
 
 P, OTHER = PropertyId("p"), PropertyId("other")
@@ -452,7 +452,7 @@ def allowed(name: str, operation: str, **fields: Any) -> bool:
 @pytest.mark.parametrize(
     ("name", "may", "may_not"),
     [
-        (PROPERTY_ADMINS, ["scgrids.createZone", "hub.createRole", "hub.sendReadings", "anything.at.all"], HUB_WIDE),
+        (PROPERTY_ADMINS, ["scgrids.createZone", "hub.createRole", "hub.sendReadings", "anything.at.all"], []),
         (SENDERS, ["hub.sendReadings"], ["hub.publishEvents", READ, "hub.listKeys"]),
         (PUBLISHERS, ["meb.publishEvents", "hub.publishEvents"], ["hub.sendReadings", "hub.listEvents", READ]),
         ("GridsViewer", [READ, "scgrids.buildingZoneMap"], ["scgrids.updateZone", "scteams.getSettings"]),
@@ -504,7 +504,7 @@ def test_a_role_of_the_system_allows_what_it_is_for(name: str, may: list[str], m
 
 
 def test_the_hubs_own_role_allows_everything() -> None:
-    for operation in (*HUB_WIDE, READ, "hub.sendReadings"):
+    for operation in (READ, "hub.sendReadings", "anything.at.all"):
         assert allowed(OPERATOR, operation, property_id=None)
 
 

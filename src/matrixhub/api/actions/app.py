@@ -5,6 +5,7 @@ It is ASGI and not a framework's handler because one path serves every operation
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
@@ -116,7 +117,8 @@ class ActionsApp:
         """The answer of before where nothing that it shows has changed, else a new one."""
         scopes = building_scope(call.building_id), property_scope(call.property_id)
         versions = await self._parts.versions.current(*scopes)
-        key = (operation.name, call.property_id, call.building, body.decode("latin-1"))
+        # The digest of a body, for a body may be large, and it is what is kept that is counted.
+        key = (operation.name, call.property_id, call.building, hashlib.sha256(body).hexdigest())
         now_s = time.monotonic()
         found = self._cache.find(key, versions, now_s=now_s, age_max_s=operation.keeps_s)
         if found is None:

@@ -39,11 +39,13 @@ from matrixhub.model.iam import (
     RoleDocument,
     Statement,
     TrustClause,
+    matches,
 )
+from matrixhub.model.iam_system import SYSTEM_ROLES
 from matrixhub.model.ids import KeyId
 from matrixhub.modules.access import roles as acts
 from matrixhub.modules.access.explaining import Question, explain_access
-from matrixhub.modules.access.senders import sending_keys
+from matrixhub.modules.access.senders import SEND, sending_keys
 from matrixhub.modules.workforce.seats import create_seat, deactivate_seat
 from matrixhub.observe import Metrics, ignore
 from matrixhub.store.access_keys import page_keys
@@ -271,6 +273,17 @@ async def test_a_body_that_asks_for_what_another_operation_does_needs_that_one_t
     assert (await limited.client.ask(method, where, greedy)).json()["reason"] == "IMPLICIT_DENY"
     assert (await denied.ask(method, where, greedy)).json()["reason"] == "EXPLICIT_DENY"
     assert (await allowed.client.ask(method, where, greedy)).status in (200, 201, 404)
+
+
+async def test_what_roles_of_the_system_name_is_there() -> None:
+    """A pattern that names nothing is a slip of the pen."""
+    pages = make_pages({}, Metrics(), None, ignore, described=True)
+    handlers = [handler for route in pages.routes for handler in getattr(route, "route_handlers", ())]
+    known = {row.needed for row in OPERATIONS} | {permission_of(handler) for handler in handlers} | {SEND}
+    for role in SYSTEM_ROLES.values():
+        for policy_set in role.document.policy_sets:
+            named = [pattern for one in policy_set.statements for pattern in one.operations]
+            assert [p for p in named if not any(matches(p, operation) for operation in known)] == [], role.id
 
 
 # --- the four codes ---

@@ -425,6 +425,43 @@ async def test_a_text_that_postgresql_cannot_look_into_spoils_no_aggregate(matri
     assert [row["_value"] for row in found] == ["2"]
 
 
+async def test_any_query_is_answered_or_refused(matrix: Matrix, past: Past) -> None:
+    slot = slot_of(matrix, "SMARTCLEAN#UM")
+    await past.send(slot, [(AT + timedelta(minutes=n), {"count": n, "b": "2980", "x": [1]}) for n in range(90)])
+    rng = random.Random(11)
+    pick: dict[str, list[Any]] = {
+        "time": [
+            {"start": "2026-03-28T22:00:00Z", "end": "2026-03-28T23:10:00Z"},
+            {"start": "2026-03-01T00:00:00.5Z", "end": "2026-03-31T00:00:00Z"},
+            {"start": "-24h"},
+            {"start": 7},
+        ],
+        "metrics": [["count"], ["b", "count"], ["ppl_in"], ["SMARTCLEAN#UM:x"], [slot.id], [7]],
+        "aggregations": [["sum"], ["avg", "count", "min", "max", "sum"], ["avg", "avg"], []],
+        "aggregationInterval": ["1T", "30T", "5T", None],
+        "filter": [
+            None,
+            [],
+            [{"tagk": "l2class", "tagv": slot.id}],
+            [{"tagk": "l1class", "tagv": ["\x00", "\ud800", ""]}],
+        ],
+        "postQueryOps": [
+            None,
+            [{"op": "group by", "args": [{"key": "by", "value": ["_field", "l0class"]}]}],
+            [{"op": "aggregation", "type": "sum"}, {"op": "aggregation", "type": "sum"}],
+        ],
+        "resamplingParams": [None, {}, {"duration": "1D", "fn": "avg"}, {"duration": "30T", "fn": "count"}],
+    }
+    seen = set()
+    for _ in range(60):
+        body = {name: rng.choice(choices) for name, choices in pick.items()}
+        reply = await matrix.send(rng.choice([TSDB, AUTO]), body)
+        assert reply.status in (200, 400), (body, reply.content)
+        assert reply.status == 400 or reply.json()["type"] == "keyval"
+        seen.add(reply.status)
+    assert seen == {200, 400}
+
+
 # REST
 
 
