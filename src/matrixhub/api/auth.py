@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from litestar import Request
@@ -26,12 +26,13 @@ class Caller:
     """Who asks; `property_id` None is the hub's own key, which is for all properties.
 
     `application_id` is that of a key which publishes the events of an application, and does nothing else; `actor` is
-    who records say did it.
+    who records say did it, and `id` tells one caller from another.
     """
 
     property_id: PropertyId | None
     application_id: ApplicationId | None = None
     actor: str = ""
+    id: str = ""
 
     def property_for(self, asked: str | None) -> PropertyId:
         """The property the request is about. Raises: Forbidden if it is another one's, InvalidValue if none is named.
@@ -77,7 +78,12 @@ async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], han
     gate: Gate = connection.app.state.gate
     permission, asked = permission_of(handler), connection.query_params.get("property") or None
     identity = await gate.identify(_credentials(connection))
-    asking = Caller(property_id=identity.property_id, application_id=identity.application_id, actor=identity.name)
+    asking = Caller(
+        property_id=identity.property_id,
+        application_id=identity.application_id,
+        actor=identity.name,
+        id=identity.id,
+    )
     connection.scope["caller"] = asking  # type: ignore[typeddict-unknown-key]
     if identity.property_id is not None and asked:
         asking.property_for(asked)
@@ -87,15 +93,32 @@ async def require_permission(connection: ASGIConnection[Any, Any, Any, Any], han
         building_id=_building(connection),
         address=_address(connection),
     )
-    try:
-        await gate.authorise(identity, request)
-    except AccessDenied as error:
-        raise _told(identity, error) from error
+    connection.scope["asking"] = identity, request  # type: ignore[typeddict-unknown-key]
+    await _authorise(connection, identity, request)
     known = {"property", *handler.parsed_fn_signature.parameters}
     unknown = [name for name in connection.query_params if name not in known]
     if unknown:
         wrong = [(name[:100], "is not known here") for name in unknown]
         raise InvalidValue("there are parameters that are not known here", fields=wrong)
+
+
+async def require_also(request: Request[Any, Any, Any], permission: str) -> None:
+    """A body may ask for more than the operation of its route does: then it needs the one that does that, too.
+
+    Raises: AccessDenied, Forbidden, StoreError.
+    """
+    identity, asked = request.scope["asking"]  # type: ignore[typeddict-item]
+    await _authorise(request, identity, replace(asked, operation=permission))
+
+
+async def _authorise(
+    connection: ASGIConnection[Any, Any, Any, Any], identity: Identity, request: access.Request
+) -> None:
+    gate: Gate = connection.app.state.gate
+    try:
+        await gate.authorise(identity, request)
+    except AccessDenied as error:
+        raise _told(identity, error) from error
 
 
 def _credentials(connection: ASGIConnection[Any, Any, Any, Any]) -> Credentials:

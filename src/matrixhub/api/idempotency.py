@@ -9,6 +9,7 @@ import msgspec
 from litestar import Response
 from litestar.params import HeaderParameter
 
+from matrixhub.api.auth import caller
 from matrixhub.api.bodies import ApiRequest
 from matrixhub.model.ids import PropertyId
 from matrixhub.store import Database
@@ -44,12 +45,13 @@ async def make_once(
 ) -> Response[bytes]:
     """Prepare and make something, or say again what was answered before.
 
+    A key is one of whoever asks: the answer may hold a secret, and the same words may mean another thing from another.
     What takes time, such as asking the stream, is done in `prepare`: no transaction is open then.
     """
     if key is None:
         return _rendered(await (await prepare())(database))
     asked = b"\n".join([request.method.encode(), request.url.path.encode(), body])
-    once = Once(property_id=property_id, key=key, request=asked)
+    once = Once(property_id=property_id, key=f"{caller(request).id} {key}", request=asked)
     before = await answered(database, sealer, once)
     if before is None:
         before = await answer_once(database, sealer, once, await prepare())

@@ -21,7 +21,7 @@ from matrixhub.model.access import RoleId
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.iam import Considered, Explanation, GroupDocument, Role, RoleDocument, explanation_document
 from matrixhub.model.iam_documents import read_document
-from matrixhub.model.ids import BuildingId, KeyId, PropertyId
+from matrixhub.model.ids import KeyId, PropertyId
 from matrixhub.modules.access import roles as acts
 from matrixhub.modules.access.explaining import Question, explain_access
 from matrixhub.modules.access.roles import Shown
@@ -255,6 +255,8 @@ def explain(
     matrixhub iam explain --property P --role PropertyViewer --operation scteams.createShift --json
     """
 
+    from matrixhub.api.actions.registry import known_building  # takes long to import
+
     async def work() -> Explanation:
         question = Question(
             operation=operation,
@@ -262,7 +264,7 @@ def explain(
             role_id=RoleId(role_name) if role_name else None,
             principal=principal,
             boundary_id=RoleId(boundary) if boundary else None,
-            building_id=BuildingId(building) if building else None,
+            building_id=known_building(operation, building),
             address=ip,
             at=parse_time(at, "--at"),
         )

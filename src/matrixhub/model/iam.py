@@ -34,6 +34,18 @@ Srn = NewType("Srn", str)
 
 PENDING_DEPRECATION = timedelta(days=90)
 
+OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "scgrids.listZonesByIDs": ("scgrids.listZoneByIDs",),
+    "scgrids.createZoneUnit": ("scgrids.createZoneAsset",),
+    "scgrids.listZoneUnitsByZoneCategory": ("scgrids.listZoneAssetsByZoneCategory",),
+    "scpropteams.getMemberGroup": ("scteamsprop.getMemberGroup",),
+    "scpropteams.getUserDetailsForSeatId": ("scteamsprop.getUserDetailsForSeatId",),
+    "scmetrics.tsdbQuery": ("scmetrics.tsdb.query",),
+}
+"""Operations that are called by several names. A statement means the operation, whichever of them it says."""
+
+_ALL_NAMES = {name: (first, *others) for first, others in OTHER_NAMES.items() for name in (first, *others)}
+
 DAYS = (0, 1, 2, 3, 4, 5, 6)
 """0 is Sunday, as everywhere on the wire."""
 
@@ -206,6 +218,9 @@ class Explanation:
 def principals_of(identity: Identity, organisation: str = "") -> tuple[Srn, ...]:
     """The names of whoever asks: a key has one; a federated user that of the application, and that of the seat.
 
+    What a user is called is for another provider to choose, so `%`, `:` and `/` of it are percent-encoded: no user is
+    taken for a key, a seat, or a user of another application by a pattern that names one.
+
     Shape:  the id of a federated identity is `<QUID>:<subject>`.
     Source: docs/contract/web-services.md §3.4
 
@@ -216,8 +231,14 @@ def principals_of(identity: Identity, organisation: str = "") -> tuple[Srn, ...]
     """
     start = f"srn:sciam:{organisation}:::{identity.property_id or '*'}"
     federated = identity.scheme == "federated"
-    own = Srn(f"{start}:APP/{identity.id.replace(':', '/', 1)}" if federated else f"{start}:KEY/{identity.id}")
+    quid, _, user = identity.id.partition(":")
+    own = Srn(f"{start}:APP/{quid}/{_in_srn(user)}" if federated else f"{start}:KEY/{identity.id}")
     return (own,) if identity.seat_id is None else (own, Srn(f"{start}:USER/{identity.seat_id}"))
+
+
+def _in_srn(text: str) -> str:
+    """A text as one word of an SRN."""
+    return text.replace("%", "%25").replace(":", "%3A").replace("/", "%2F")
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -378,10 +399,16 @@ def _statements(role: Role | None) -> Iterator[tuple[str, Statement]]:
 
 def _counts(statement: Statement, request: Request, now: datetime | None) -> bool:
     """Whether a statement is to be heeded: a permission where all of it holds, a denial unless some of it does not."""
-    if not any(matches(pattern, request.operation) for pattern in statement.operations):
+    if not _means(statement, request.operation):
         return False
     results = [check.holds for check in _conditions(statement, request, now)]
     return all(results) if statement.effect == "allow" else False not in results
+
+
+def _means(statement: Statement, operation: str) -> bool:
+    """Whether a statement is about an operation, by whichever of its names."""
+    names = _ALL_NAMES.get(operation, (operation,))
+    return any(matches(pattern, name) for pattern in statement.operations for name in names)
 
 
 def _conditions(statement: Statement, request: Request, now: datetime | None) -> Iterator[Check]:
@@ -414,7 +441,7 @@ def _conditions(statement: Statement, request: Request, now: datetime | None) ->
 
 
 def _considered(where: str, statement: Statement, request: Request, now: datetime | None) -> Considered:
-    named = any(matches(pattern, request.operation) for pattern in statement.operations)
+    named = _means(statement, request.operation)
     first = Check(what=f"{request.operation} is {' or '.join(statement.operations)}", holds=named)
     return Considered(
         where=where,

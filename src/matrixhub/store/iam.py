@@ -115,6 +115,11 @@ async def load_all_access(connection: Any) -> Mapping[PropertyId, PropertyAccess
     }
 
 
+async def is_seat_in_group(connection: Any, property_id: PropertyId, seat_id: SeatId | None, email: str) -> bool:
+    """Whether the seat, or one that has the address, is in a group of users."""
+    return bool(await connection.fetchval(_SQL["seat_in_group"], property_id, seat_id, email))
+
+
 async def list_roles(connection: Any, property_id: PropertyId) -> Sequence[KeptRole]:
     """The roles that the property has made, by name."""
     return [_kept(row) for row in await connection.fetch(_SQL["roles"], property_id, None)]

@@ -84,6 +84,14 @@ select id, organisation_id from properties;
 select lower(email) as email, min(id) as id from seats
 where property_id = $1 and active and email <> '' group by lower(email) having count(*) = 1;
 
+-- A seat by its id, and those that have an address.
+-- name: seat_in_group
+select exists (
+  select from iam_members m left join seats s on s.property_id = m.property_id and s.id = m.member
+  where m.property_id = $1 and m.kind = 'seat'
+    and (m.member = $2 or ($3::text <> '' and lower(s.email) = lower($3::text)))
+);
+
 -- name: add_change
 insert into iam_changes (property_id, kind, name, act, version, document, actor, at)
 values ($1, $2, $3, $4, $5, $6, $7, $8);

@@ -36,7 +36,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Once:
-    """A request that is to be done once: its key, unique within the property, and what it asks."""
+    """A request that is to be done once: its key, unique within the property and naming who asks, and what it asks."""
 
     property_id: PropertyId
     key: str

@@ -63,6 +63,27 @@ async def test_a_request_that_is_repeated_under_its_key_publishes_once(rig: Rig)
     assert [e["Event"] for e in listed].count("LIFT_STUCK") == 2
 
 
+async def test_an_idempotency_key_is_that_of_whoever_asks(rig: Rig) -> None:
+    """Two applications number their requests from 1 on; the events of the second are published, too."""
+    property_id = await rig.property()
+    one, other = await rig.application(property_id), await rig.application(property_id)
+    manager = await rig.client(property_id)
+    for application in (one, other):
+        client = await speaker(rig, property_id, application)
+        told = await client.post("/events", {"events": [GOOD]}, Idempotency_Key="1")
+        assert (told.status, told.headers.get("Idempotency-Replayed")) == (200, None)
+        listed = (await manager.get(f"/events?module={application}")).json()["items"]
+        assert [e["Event"] for e in listed] == ["TRIED", "LIFT_STUCK"]
+
+
+async def test_a_secret_is_not_told_again_to_somebody_else(rig: Rig) -> None:
+    property_id = await rig.property()
+    first, second = await rig.client(property_id), await rig.client(property_id)
+    made, other = [(await c.post("/keys", {"name": "gate"}, Idempotency_Key="gate")).json() for c in (first, second)]
+    assert made["id"] != other["id"]
+    assert made["secret"] != other["secret"]
+
+
 async def test_a_quota_that_is_used_up_is_told_with_the_time_to_wait(rig: Rig) -> None:
     property_id = await rig.property()
     application = await rig.application(property_id, Quota(per_minute=1, burst=3, per_day=100))

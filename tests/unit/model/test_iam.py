@@ -269,6 +269,18 @@ def test_the_names_of_principals() -> None:
     assert principals_of(asks(property_id=None)) == ("srn:sciam::::*:KEY/key_1",)
 
 
+@pytest.mark.parametrize("user", ["x:KEY/key_1", "x:USER/p_004", "x:APP/quid_other/bob", "x/bob"])
+@pytest.mark.parametrize(
+    "pattern", ["srn:sciam:*:KEY/*", "srn:sciam:*:USER/p_004", "srn:*:APP/quid_other/*", "srn:*:APP/quid_other/bob"]
+)
+def test_no_user_is_named_so_that_a_pattern_takes_him_for_somebody_else(user: str, pattern: str) -> None:
+    [name] = principals_of(asks(scheme="federated", id=f"quid_own:{user}"), "ORCHARD")
+    trusting = role(ALL, trust=(TrustClause(effect="allow", principals=(pattern,)),))
+    decision = decide(request(), asks(), trusting, now=NOW, principals=[name])
+    assert decision.code == "TRUST_RELATIONSHIP_VIOLATION_IMPLICIT_DENY"
+    assert name.startswith("srn:sciam:ORCHARD:::p:APP/quid_own/x%")
+
+
 def test_somebody_with_two_names_is_trusted_by_either_and_denied_by_either() -> None:
     names = principals_of(asks(scheme="federated", id="q:ann", seat_id=SeatId("p_004")))
     for pattern in ("*:USER/p_004", "*:APP/q/*"):

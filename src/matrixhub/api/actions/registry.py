@@ -22,6 +22,7 @@ from matrixhub.api.actions import (
     workforce_settings,
 )
 from matrixhub.api.actions.operation import Operation
+from matrixhub.model.ids import BuildingId
 
 OPERATIONS: tuple[Operation, ...] = (
     *grids.OPERATIONS,
@@ -46,3 +47,13 @@ BY_NAME: Mapping[str, Operation] = {
     name: operation for operation in OPERATIONS for name in (operation.name, *operation.also)
 }
 """The operations by every name they go by."""
+
+
+def known_building(operation: str, building: str | None) -> BuildingId | None:
+    """The building of a request, where the gate knows it: if the operation is about that building, and no other.
+
+    >>> known_building("scgrids.readZone", "b1"), known_building("scteams.deleteShift", "b1")
+    ('b1', None)
+    """
+    row = BY_NAME.get(operation)
+    return BuildingId(building) if building and row is not None and row.about_building else None

@@ -11,6 +11,7 @@ import msgspec
 from litestar import Response, delete, get, patch, post
 from litestar.params import PathParameter
 
+from matrixhub.api.actions.registry import known_building
 from matrixhub.api.auth import PropertyScope, caller
 from matrixhub.api.bodies import MERGE_PATCH_TYPES, ApiRequest, parse_as, parse_json, read_body
 from matrixhub.api.etags import IfMatch, check_match, etag
@@ -19,7 +20,7 @@ from matrixhub.api.rest import access_documents as doc
 from matrixhub.api.rest.hub import Hub
 from matrixhub.model.access import ROLE_NAME, RoleId
 from matrixhub.model.iam import GroupDocument, Role, RoleDocument, explanation_document
-from matrixhub.model.ids import BuildingId, KeyId
+from matrixhub.model.ids import KeyId
 from matrixhub.model.request import merge_patch
 from matrixhub.modules.access import explaining, roles
 from matrixhub.modules.access.explaining import explain_access
@@ -229,7 +230,7 @@ async def explain(hub: Hub, property_id: PropertyScope, request: ApiRequest) -> 
         role_id=None if asked.role is None else RoleId(asked.role),
         principal=asked.principal,
         boundary_id=None if asked.boundary is None else RoleId(asked.boundary),
-        building_id=None if asked.building is None else BuildingId(asked.building),
+        building_id=known_building(asked.operation, asked.building),
         address=asked.address,
         at=asked.at,
     )

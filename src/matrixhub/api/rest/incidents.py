@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import Response, delete, get, patch, post, put
 from litestar.params import PathParameter, QueryParameter
 
-from matrixhub.api.auth import PropertyScope, caller
+from matrixhub.api.auth import PropertyScope, caller, require_also
 from matrixhub.api.bodies import MERGE_PATCH_TYPES, ApiRequest, parse_as, read_body
 from matrixhub.api.etags import IfMatch, etag
 from matrixhub.api.idempotency import IdempotencyKey, Make, answer, make_once
@@ -101,6 +101,8 @@ async def create(
     """It is open, its assignee's at once, or with `auto_assigned` whose turn it is. Subscribers to events are told."""
     body = await read_body(request)
     asked, actor = parse_as(doc.NewIncident, body), caller(request).actor
+    if asked.assignee is not None:
+        await require_also(request, "scteams.createIncident")
     draft = IncidentDraft(
         zone_id=ZoneId(asked.zone),
         name=asked.name,
@@ -221,6 +223,8 @@ async def start(
 ) -> Response[doc.WorkOrderView]:
     """Begin, or go on after a pause. With a seat, that seat takes an open incident and begins it."""
     asked = parse_as(doc.Start, await read_body(request))
+    if asked.seat is None:
+        await require_also(request, "scteams.taskStart")
     found, actor = TaskId(incident_id), caller(request).actor
     said = await said_of(hub, property_id, found, "INCIDENT", if_match)
     if asked.seat is None:

@@ -7,15 +7,17 @@ from urllib.parse import quote
 
 from litestar import Response, delete, get, patch, post, put
 
-from matrixhub.api.auth import PropertyScope
+from matrixhub.api.auth import PropertyScope, require_also
 from matrixhub.api.bodies import MERGE_PATCH_TYPES, ApiRequest, parse_as, read_body
 from matrixhub.api.etags import IfMatch, etag, version_of
 from matrixhub.api.idempotency import IdempotencyKey, Make, answer, make_once
+from matrixhub.api.parts import Parts
 from matrixhub.api.rest import shift_documents as doc
 from matrixhub.api.rest.hub import Hub
 from matrixhub.api.rest.shift_views import SeatPath, actor_of, seat_view
-from matrixhub.model.ids import BuildingId, SeatId, ZoneId
+from matrixhub.model.ids import BuildingId, PropertyId, SeatId, ZoneId
 from matrixhub.model.seat import Seat
+from matrixhub.modules.access.roles import address_decides
 from matrixhub.modules.work import Platform
 from matrixhub.modules.workforce import availability, seats
 from matrixhub.store import Database
@@ -48,6 +50,7 @@ async def create(
     """It gets the next number."""
     body = await read_body(request)
     asked, actor = parse_as(doc.NewSeat, body), actor_of(request)
+    await _require_group(hub, property_id, request, asked.email)
 
     async def prepare() -> Make:
         async def make(database: Database) -> Answer:
@@ -61,6 +64,14 @@ async def create(
         return make
 
     return await make_once(hub.database, hub.codec.sealer, request, property_id, idempotency_key, body, prepare)
+
+
+async def _require_group(
+    hub: Parts, property_id: PropertyId, request: ApiRequest, email: str, seat_id: SeatId | None = None
+) -> None:
+    """The address of a seat in a group of users says who has the group's role. Raises AccessDenied, StoreError."""
+    if await address_decides(hub.database, property_id, email, seat_id):
+        await require_also(request, "hub.changeUserGroup")
 
 
 @get(
@@ -88,7 +99,12 @@ async def change(
     """One that is made inactive keeps the shifts it has, and takes no new ones."""
     asked = parse_as(doc.SeatChange, await read_body(request, MERGE_PATCH_TYPES))
     found = SeatId(seat_id)
-    version = version_of(if_match, (await seats.read_seat(hub.platform, property_id, found)).version)
+    before = await seats.read_seat(hub.platform, property_id, found)
+    email = before.email if asked.email is None else asked.email
+    active = before.active if asked.active is None else asked.active
+    if (email, active) != (before.email, before.active):
+        await _require_group(hub, property_id, request, email, found)
+    version = version_of(if_match, before.version)
     changed = await seats.update_seat(
         hub.platform,
         property_id,

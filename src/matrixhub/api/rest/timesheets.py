@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import Response, get, patch, post
 from litestar.params import QueryParameter
 
-from matrixhub.api.auth import PropertyScope
+from matrixhub.api.auth import PropertyScope, require_also
 from matrixhub.api.bodies import MERGE_PATCH_TYPES, ApiRequest, parse_as, read_body
 from matrixhub.api.etags import IfMatch, etag, version_of
 from matrixhub.api.idempotency import IdempotencyKey, Make, answer, make_once
@@ -73,6 +73,8 @@ async def create(
     """In a completed shift; a REGULARIZATION also in one that counts as missed. A rejected claim may be made anew."""
     body = await read_body(request)
     asked, actor = parse_as(doc.NewTimesheet, body), actor_of(request)
+    if asked.kind == "REGULARIZATION":
+        await require_also(request, "scteams.requestRegularization")
 
     async def prepare() -> Make:
         async def make(database: Database) -> Answer:

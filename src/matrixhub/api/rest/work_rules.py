@@ -9,7 +9,7 @@ from typing import Annotated
 from litestar import Response, delete, get, patch, post
 from litestar.params import PathParameter
 
-from matrixhub.api.auth import PropertyScope, caller
+from matrixhub.api.auth import PropertyScope, caller, require_also
 from matrixhub.api.bodies import MERGE_PATCH_TYPES, ApiRequest, parse_as, read_body
 from matrixhub.api.etags import IfMatch, check_match, etag
 from matrixhub.api.idempotency import IdempotencyKey, Make, answer, make_once
@@ -62,6 +62,8 @@ async def change_settings(
 ) -> doc.SettingsView:
     """All that are given, or none; those that are not named stay."""
     asked = parse_as(doc.ChangedSettings, await read_body(request, MERGE_PATCH_TYPES))
+    if "incident" in settings.groups_of(asked.settings):
+        await require_also(request, "scteams.updateIncidentsSettings")
     changed = await settings.change_workforce_settings(
         hub.platform, property_id, BuildingId(building_id), asked.settings, actor=caller(request).actor
     )
@@ -155,6 +157,10 @@ async def change_policy(
 ) -> Response[doc.PolicyView]:
     """A next version of it. What is not named stays."""
     asked = parse_as(doc.ChangedPolicy, await read_body(request, MERGE_PATCH_TYPES))
+    if (asked.name, asked.description, asked.incident_types) != (None, None, None):
+        await require_also(request, "scteams.updateEscalationPolicyDetails")
+    if asked.targets:
+        await require_also(request, "scteams.updateEscalationPolicyTargetDurations")
     building, version = BuildingId(building_id), None
     if if_match is not None and if_match.strip() != "*":
         version = (await escalation.read_policy(hub.platform, property_id, building, policy_id)).version

@@ -16,7 +16,7 @@ from matrixhub.model.errors import InvalidValue, LimitViolated, NotFound, RoleIn
 from matrixhub.model.iam import GroupDocument, Members, Role, RoleDocument
 from matrixhub.model.iam_documents import check_group, check_role
 from matrixhub.model.iam_system import OF_THE_HUB, SYSTEM_ROLES
-from matrixhub.model.ids import PropertyId
+from matrixhub.model.ids import PropertyId, SeatId
 from matrixhub.modules.work import Platform, Work
 from matrixhub.store import Database
 from matrixhub.store import iam as store
@@ -135,6 +135,17 @@ async def list_role_changes(database: Database, property_id: PropertyId, role_id
     """Who did what to a role, the newest first, 100 at most; none of a role of the system. Raises StoreError."""
     async with database.connection() as connection:
         return await store.list_changes(connection, property_id, "role", role_id, limit=CHANGES_MAX)
+
+
+async def address_decides(
+    database: Database, property_id: PropertyId, email: str, seat_id: SeatId | None = None
+) -> bool:
+    """Whether a group of users names the seat, or one that has the address: then the address says who has its role.
+
+    Raises StoreError.
+    """
+    async with database.connection() as connection:
+        return await store.is_seat_in_group(connection, property_id, seat_id, email)
 
 
 async def list_groups(database: Database, property_id: PropertyId) -> Sequence[Group]:

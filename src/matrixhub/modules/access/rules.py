@@ -5,6 +5,7 @@ Source: docs/decisions/0013-versions.md, docs/decisions/0015-roles.md
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,6 +31,9 @@ NOTHING = PropertyAccess()
 
 _Asked = tuple[str, ...]
 
+_QUALIFIED = re.compile(r"quid_[0-9a-f]{20}:")
+"""How the members of groups begin that are users of one application alone."""
+
 
 def effective(identity: Identity, access: PropertyAccess) -> Identity:
     """Who asks, with its seat, and with the role of the group that names it; else with the role it came with.
@@ -50,12 +54,16 @@ def effective(identity: Identity, access: PropertyAccess) -> Identity:
 
 
 def _named(identity: Identity) -> Iterator[Member]:
-    """What a group may name somebody by, the surest first."""
+    """What a group may name somebody by, the surest first.
+
+    A user whom a provider calls like a user of another application is not that one.
+    """
     if identity.scheme != "federated":
         yield "key", identity.id
         return
     yield "user", identity.id
-    yield "user", identity.name
+    if _QUALIFIED.match(identity.name) is None:
+        yield "user", identity.name
     if identity.seat_id is not None:
         yield "seat", identity.seat_id
 

@@ -82,6 +82,16 @@ async def change_workforce_settings(
         return await store.update_settings(work.connection, property_id, building_id, **_by_group(checked))
 
 
+def groups_of(keys: Collection[str]) -> frozenset[SettingGroup]:
+    """The groups that settings are in; what is no setting is in none.
+
+    >>> groups_of(["AUTO_CLOCKOUT", "no such setting"])
+    frozenset({'schedule'})
+    """
+    named = (ALIASES.get(key, key) for key in keys)
+    return frozenset(SETTINGS[key].group for key in named if key in SETTINGS)
+
+
 async def new_system_settings(
     platform: Platform, property_id: PropertyId, building_id: BuildingId, keys: Collection[str] = ()
 ) -> Mapping[str, SettingValue]:

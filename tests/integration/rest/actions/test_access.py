@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from matrixhub.api.actions.registry import OPERATIONS
 from matrixhub.api.app import make_pages
 from matrixhub.api.auth import permission_of
 from matrixhub.api.openapi import openapi_document
-from matrixhub.model.access import SENDERS, Identity, Request, RoleId
+from matrixhub.model.access import PROPERTY_ADMINS, SENDERS, Identity, Request, RoleId
 from matrixhub.model.errors import (
     AccessDenied,
     InvalidValue,
@@ -28,6 +29,7 @@ from matrixhub.model.errors import (
     SystemRole,
 )
 from matrixhub.model.iam import (
+    OTHER_NAMES,
     Conditions,
     Decision,
     GroupDocument,
@@ -145,6 +147,132 @@ async def test_every_route_needs_the_permission_that_it_says_and_no_other(rig: R
         others = policy(allow(), deny(permission))
         other = await rig.client_with(property_id, await rig.role(property_id, policy_sets=others))
         assert (await ask_route(other, method, path)).json()["reason"] == "EXPLICIT_DENY", operation
+
+
+async def test_an_explanation_knows_no_building_that_the_gate_does_not_know(matrix: Matrix) -> None:
+    role_id = await matrix.rig.role(matrix.property_id, policy_sets=policy(allow(buildings=(matrix.building_id,))))
+    someone = replace(matrix, client=await matrix.rig.client_with(matrix.property_id, role_id))
+    for operation, allowed in ((MAP, True), ("scteams.getShiftForPropertyInTRange", False), ("hub.listSlots", False)):
+        asked = {"operation": operation, "role": role_id, "building": matrix.building_id}
+        assert (await matrix.client.post("/explanations", asked)).json()["allowed"] is allowed
+    assert await someone.refused("scteams.getShiftForPropertyInTRange") == (403, "IMPLICIT_DENY")
+
+
+async def test_a_statement_means_an_operation_by_whichever_of_its_names(matrix: Matrix) -> None:
+    assert {row.needed: row.also for row in OPERATIONS if row.also} == OTHER_NAMES
+    for operation, others in OTHER_NAMES.items():
+        for said in (operation, *others):
+            denied = await as_role(matrix, policy_sets=policy(allow(), deny(said)))
+            allowed = await as_role(matrix, said)
+            for called in (operation, *others):
+                assert await denied.refused(called) == (403, "EXPLICIT_DENY"), (said, called)
+                assert (await allowed.send(called)).status != 403, (said, called)
+                question = Question(operation=called, role_id=await matrix.rig.role(matrix.property_id, said))
+                told = await explain_access(matrix.platform, matrix.property_id, question)
+                assert told.decision.allowed, (said, called)
+
+
+async def test_who_manages_seats_gives_nobody_the_role_of_a_group_by_an_address(matrix: Matrix) -> None:
+    manager, path = await matrix.rig.client_with(matrix.property_id, RoleId("WorkforceAdministrator")), "/seats"
+    own = f"{path}/{matrix.seat_id}"
+    assert (await manager.ask("PATCH", own, {"email": "ann@example.org"})).status == 200
+    members = Members(seats=(matrix.seat_id,))
+    document = GroupDocument(name="administrators", role=PROPERTY_ADMINS, members=members)
+    await acts.create_group(matrix.platform, matrix.property_id, document, actor="ann")
+    for change in ({"email": "eve@example.org"}, {"email": ""}, {"active": False}):
+        assert (await manager.ask("PATCH", own, change)).json()["reason"] == "IMPLICIT_DENY", change
+        assert (await matrix.client.get(own)).json()["email"] == "ann@example.org"
+    namesake = {"name": "Eve Tan", "email": "Ann@Example.org"}
+    assert (await manager.ask("POST", path, namesake)).json()["reason"] == "IMPLICIT_DENY"
+    assert (await manager.ask("PATCH", own, {"name": "Ann Lim", "email": "ann@example.org"})).status == 200
+    other = await manager.ask("POST", path, {"name": "Eve Tan", "email": "eve@example.org"})
+    assert other.status == 201
+    taken = await manager.ask("PATCH", f"{path}/{other.json()['id']}", {"email": "ann@example.org"})
+    assert taken.json()["reason"] == "IMPLICIT_DENY"
+    assert (await matrix.client.ask("PATCH", own, {"email": "eva@example.org"})).status == 200
+
+
+SETTINGS, POLICY, TARGET = (
+    "/workforce-settings/{b}",
+    "/escalation-policies/{b}/x",
+    {"start_threshold_s": 9, "due_time_s": 9},
+)
+INCIDENT = {"building": "{b}", "zone": "{z}", "name": "Tap", "raised_by": "QR", "tasks": [{"name": "Close valve"}]}
+CATEGORY = {"id": "C", "name": "Pantries", "property_type": "OFFICE"}
+UNIT = {"id": "U", "name": "Sink", "category": "WASHROOM"}
+SHIFT_CLAIM = {"shift": "no such shift"}
+POLICY_LEVELS = "scteams.updateEscalationPolicySettings"
+BUILDING = {"building": "{b}"}
+
+ASKS_FOR_MORE: tuple[tuple[str, str, str, dict[str, Any], dict[str, Any], str], ...] = (
+    (
+        "POST",
+        "/incidents/x/start",
+        "scteams.startUnassignedIncident",
+        {"seat": "s"},
+        {"seat": None},
+        "scteams.taskStart",
+    ),
+    (
+        "POST",
+        "/incidents",
+        "scteams.createIncidentWithoutAssignee",
+        INCIDENT,
+        {"assignee": {"seat": "{s}"}},
+        "scteams.createIncident",
+    ),
+    (
+        "PATCH",
+        SETTINGS,
+        "scteams.updateSettings",
+        {"settings": {"AUTO_CLOCKOUT": False}},
+        {"settings": {"INCIDENT_HIGH_TIMEOUT": 600}},
+        "scteams.updateIncidentsSettings",
+    ),
+    ("PATCH", POLICY, POLICY_LEVELS, {"levels": {}}, {"name": "n"}, "scteams.updateEscalationPolicyDetails"),
+    (
+        "PATCH",
+        POLICY,
+        POLICY_LEVELS,
+        {"levels": {}},
+        {"targets": {"H": TARGET}},
+        "scteams.updateEscalationPolicyTargetDurations",
+    ),
+    (
+        "POST",
+        "/timesheets",
+        "scteams.requestTimeSheet",
+        SHIFT_CLAIM,
+        {"kind": "REGULARIZATION"},
+        "scteams.requestRegularization",
+    ),
+    (
+        "POST",
+        "/zone-categories",
+        "scgrids.createZoneCategory",
+        CATEGORY,
+        BUILDING,
+        "scgrids.createZoneCategoryForBuilding",
+    ),
+    ("POST", "/zone-units", "scgrids.createZoneUnit", UNIT, BUILDING, "scgrids.createZoneUnitForBuilding"),
+)
+
+
+@pytest.mark.parametrize(("method", "path", "operation", "body", "more", "also"), ASKS_FOR_MORE)
+async def test_a_body_that_asks_for_what_another_operation_does_needs_that_one_too(
+    matrix: Matrix, method: str, path: str, operation: str, body: dict[str, Any], more: dict[str, Any], also: str
+) -> None:
+    def filled(document: Any) -> Any:
+        text = json.dumps(document).replace("{b}", matrix.building_id).replace("{z}", matrix.zone_id)
+        return json.loads(text.replace("{s}", matrix.seat_id))
+
+    where, greedy = filled(path), filled({**body, **more})
+    limited, allowed = await as_role(matrix, operation), await as_role(matrix, operation, also)
+    denied = (await as_role(matrix, policy_sets=policy(allow(), deny(also)))).client
+    assert (await limited.client.ask(method, where, filled(body))).status != 403
+    assert (await limited.client.ask(method, where, greedy)).json()["reason"] == "IMPLICIT_DENY"
+    assert (await denied.ask(method, where, greedy)).json()["reason"] == "EXPLICIT_DENY"
+    assert (await allowed.client.ask(method, where, greedy)).status in (200, 201, 404)
 
 
 async def test_what_roles_of_the_system_name_is_there() -> None:

@@ -191,6 +191,19 @@ async def test_a_group_of_users_gives_its_role_to_a_user_or_to_the_users_seat(
     assert not await may(sub="carol")
 
 
+async def test_nobody_is_taken_for_a_user_of_another_application_by_what_he_is_called(
+    matrix: Matrix, provider: IdentityProvider
+) -> None:
+    trusted = await registered(matrix, provider)
+    other = await registered(matrix, provider, role_id=RoleId("GridsViewer"))
+    users = Members(users=(f"{trusted.id}:bob",))
+    document = GroupDocument(name="administrators", role=PROPERTY_ADMINS, members=users)
+    await create_group(matrix.platform, matrix.property_id, document, actor="ann")
+    headers = with_token(other, provider.token(CLIENT, sub=f"{trusted.id}:bob"))
+    assert await matrix.data(MAP, headers=headers)
+    assert await matrix.refused(CREATE, matrix.example(CREATE), headers=headers) == (403, "IMPLICIT_DENY")
+
+
 async def test_explicit_denials_of_the_boundary_role_hold_whatever_role_the_user_has(
     matrix: Matrix, provider: IdentityProvider
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import Response, get, post
 from litestar.params import QueryParameter
 
-from matrixhub.api.auth import PropertyScope
+from matrixhub.api.auth import PropertyScope, require_also
 from matrixhub.api.bodies import ApiRequest, parse_as, read_body
 from matrixhub.api.idempotency import IdempotencyKey
 from matrixhub.api.rest import place_documents as doc
@@ -68,6 +68,8 @@ async def create_category(
     """For the list of the organisation, or of a building."""
     body = await read_body(request)
     asked = parse_as(doc.NewZoneCategory, body)
+    if asked.building is not None:
+        await require_also(request, "scgrids.createZoneCategoryForBuilding")
     building = BuildingId(asked.building) if asked.building is not None else None
     draft = ZoneCategory(id=asked.id, name=asked.name, property_type_id=asked.property_type, building_id=building)
 
@@ -121,6 +123,8 @@ async def create_unit(
     """For the list of the organisation, or of a building."""
     body = await read_body(request)
     asked = parse_as(doc.NewZoneUnit, body)
+    if asked.building is not None:
+        await require_also(request, "scgrids.createZoneUnitForBuilding")
     building = BuildingId(asked.building) if asked.building is not None else None
     draft = ZoneUnit(
         id=asked.id, name=asked.name, image_url=asked.image_url, category_id=asked.category, building_id=building
