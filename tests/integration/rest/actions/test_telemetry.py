@@ -216,6 +216,19 @@ async def test_the_latest_reading_of_each_slot_is_told(matrix: Matrix, past: Pas
     assert found[1] == json.loads(line)
 
 
+async def test_the_latest_reading_of_a_zone_is_told_also_where_its_slot_has_moved_since(
+    matrix: Matrix, past: Past
+) -> None:
+    slot = slot_of(matrix, "SMARTCLEAN#PPLCTR")
+    [line] = await past.send(slot, [(AT, {"count": 1, "out_count": 0})])
+    elsewhere = replace(slot, zone_id=ZoneId("another zone"))
+    await past.send(elsewhere, [(AT + timedelta(minutes=1), {"count": 2, "out_count": 0})])
+    body = raw("", AT - timedelta(hours=1), AT + timedelta(hours=1))
+    body["id"] = "latest_readings"
+    body["params"].append({"key": "$zone", "value": slot.zone_id})
+    assert await matrix.data(EXECUTE, body) == [json.loads(line)]
+
+
 # scoping
 
 
