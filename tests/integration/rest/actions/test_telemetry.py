@@ -23,6 +23,7 @@ from matrixhub.lifecycle import SystemClock
 from matrixhub.model.devices import Json
 from matrixhub.model.ids import SlotId, ZoneId
 from matrixhub.model.site import Slot
+from matrixhub.modules.telemetry import tsdb
 from matrixhub.ports import Outgoing
 from matrixhub.store.duty import STORE_DUTY, PostgresDuty
 from matrixhub.store.readings import PostgresReadingPartitions, PostgresReadings
@@ -105,6 +106,18 @@ def query(start: datetime, end: datetime, metric: str = "count", **more: object)
 def values_of(answer: Mapping[str, Any], series: int = 0) -> list[dict[str, str]]:
     found: list[dict[str, str]] = answer["series"][series]["values"]
     return found
+
+
+async def test_values_are_counted_for_each_aggregation(
+    matrix: Matrix, past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = slot_of(matrix, "SMARTCLEAN#PPLCTR")
+    end = AT + timedelta(hours=1)
+    await past.send(slot, [(AT, {"count": 1}), (AT + timedelta(minutes=30), {"count": 2})])
+    monkeypatch.setattr(tsdb, "VALUES_MAX", 4)
+    assert len(values_of(await matrix.call(TSDB, query(AT, end, aggregations=["sum", "avg"])))) == 4
+    refused = await matrix.refused(TSDB, query(AT, end, aggregations=["sum", "avg", "max"]))
+    assert refused == (400, "QUERY_LENGTH_EXCEEDED")
 
 
 # raw data
