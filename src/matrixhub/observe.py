@@ -87,6 +87,15 @@ class EngineDied(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EngineStuck(Fact):
+    """An embedded engine runs but has stopped working for good; it is ended, to be started again."""
+
+    level: ClassVar[Level] = "error"
+    engine: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineStartFailed(Fact):
     """An embedded engine that had died could not be started again yet."""
 

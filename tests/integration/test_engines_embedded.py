@@ -291,6 +291,25 @@ async def test_a_restart_that_fails_is_tried_again(used: Path, facts: list[Fact]
         assert waits[:2] == [0.2, 0.4]
 
 
+async def test_a_nats_that_a_full_disk_has_stopped_is_started_again_once_there_is_room(
+    used: Path, facts: list[Fact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrixhub.engines.server.WATCH_INTERVAL_S", 0.1)
+    monkeypatch.setattr("matrixhub.engines.nats.FREE_BYTES_MIN", 1 << 60)
+    async with engines_in(used, facts) as engines:
+        before = last_started(facts, "nats")
+        with (used / "logs" / "nats.log").open("a") as log:
+            log.write(f"[{before.pid}] [ERR] JetStream failed to store a msg: write 1.blk: no space left on device\n")
+        await asyncio.sleep(0.5)
+        assert last_started(facts, "nats") == before
+        monkeypatch.setattr("matrixhub.engines.nats.FREE_BYTES_MIN", 0)
+        await wait_until(lambda: last_started(facts, "nats") != before)
+        after = last_started(facts, "nats")
+        await wait_until(lambda: engines.healthy["nats"])
+        await asyncio.sleep(0.5)  # what the one before has said is not held against it
+        assert last_started(facts, "nats") == after
+
+
 @linux_only
 async def test_engines_end_with_a_hub_that_is_killed_and_nothing_is_lost(used: Path, facts: list[Fact]) -> None:
     pids = kill_hub_on(used)

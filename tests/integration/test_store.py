@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest_asyncio
 from tests.engines import SharedEngines
 
 from matrixhub.model.destination import BasicAuth, Destination, NoAuth
-from matrixhub.model.errors import Conflict, EngineError, InvalidValue, NotFound, StoreError
+from matrixhub.model.errors import Conflict, EngineError, InvalidValue, NotFound, QueryTooLong, StoreBusy, StoreError
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId, ZoneId, new_id
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.secret import Secret
@@ -25,12 +26,12 @@ from matrixhub.modules.work import Platform
 from matrixhub.observe import Fact, PositionsSaved, ignore
 from matrixhub.ports import Advance
 from matrixhub.sources.sites import make_site
-from matrixhub.store import Database, open_database
+from matrixhub.store import Database, open_database, pool
 from matrixhub.store.access_keys import page_keys
 from matrixhub.store.egress import allow_egress, list_egress, revoke_egress
 from matrixhub.store.keys import create_key, digest, keep_local_key, revoke_key
 from matrixhub.store.leases import PostgresLeases
-from matrixhub.store.pool import listen
+from matrixhub.store.pool import LONG_QUERIES_MAX, listen
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots, apply_site, list_properties, read_site, site_change
 from matrixhub.store.subscriptions import (
@@ -668,3 +669,26 @@ async def test_giving_a_connection_back_asks_postgresql_nothing(database: Databa
         async with single.connection() as connection:
             await connection.execute("select 1")
     assert asked == ["select 1"]
+
+
+async def test_a_long_query_that_takes_too_long_is_ended_and_said_to_be(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "LONG_QUERY_S", 0.02)
+    with pytest.raises(QueryTooLong, match="it takes longer"):
+        async with database.long_query() as connection:
+            await connection.execute("select pg_sleep(5)")
+    async with database.connection() as connection:  # the limit was for that one alone
+        await connection.execute("select pg_sleep(0.05)")
+
+
+async def test_long_queries_leave_connections_to_all_else(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "LONG_QUERY_WAIT_S", 0.02)
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(LONG_QUERIES_MAX):
+            await stack.enter_async_context(database.long_query())
+        with pytest.raises(StoreBusy):
+            await stack.enter_async_context(database.long_query())
+        await database.ping()
+    async with database.long_query() as connection:
+        assert await connection.fetchval("select 1") == 1

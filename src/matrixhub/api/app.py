@@ -106,7 +106,7 @@ def make_pages(
     )
     def prometheus() -> Response[bytes]:
         """The counters of this process."""
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
 
     handlers: list[ControllerRouterHandler] = [live, ready, prometheus, *reference.HANDLERS]
     if parts is not None or described:

@@ -53,9 +53,7 @@ def up(data: DataOption = None, listen: ListenOption = None, as_json: JsonOption
 
 
 def run(
-    roles: Annotated[
-        list[str], typer.Argument(metavar="ROLE…", help="Any of: ingest, deliveries, relay, scheduler, store, api.")
-    ],
+    roles: Annotated[list[str], typer.Argument(metavar="ROLE…", help=f"Any of: {', '.join(ROLES)}.")],
     data: DataOption = None,
     listen: ListenOption = None,
     as_json: JsonOption = False,

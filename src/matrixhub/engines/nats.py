@@ -32,6 +32,10 @@ max_payload: 8MB
 max_pending: 256MB
 """
 
+FREE_BYTES_MIN = 64 * 1024 * 1024
+"""With less free, a NATS that was stopped by a full disk is not started anew."""
+
+_FULL_DISK = ("no space left on device", "resources, will be DISABLED")
 _INBOX = "_INBOX.matrixhub.health"
 
 
@@ -87,11 +91,32 @@ class Nats:
                         return False
             return False
 
+    def stuck(self, log: str, pid: int) -> str:
+        """The line that says that the disk was full, once it no longer is.
+
+        A stream that could not write once takes nothing more, and JetStream may have stopped as a whole, until NATS is
+        started anew.
+        """
+        line = full_disk_line(log, pid)
+        return line if line and shutil.disk_usage(self.folder).free >= FREE_BYTES_MIN else ""
+
     async def settle(self) -> None:
         """Nothing: the streams are the bus's."""
 
     def clean(self) -> None:
         """Nothing."""
+
+
+def full_disk_line(log: str, pid: int) -> str:
+    """The last line of a log in which the process says that its disk is full; '' where it does not.
+
+    >>> full_disk_line("[7] 2024/03/10 00:05:09 [ERR] write 1.blk: no space left on device", 7)
+    '[7] 2024/03/10 00:05:09 [ERR] write 1.blk: no space left on device'
+    >>> full_disk_line("[7] 2024/03/10 00:05:09 [ERR] write 1.blk: no space left on device", 8)
+    ''
+    """
+    said = [line for line in log.splitlines() if line.startswith(f"[{pid}] ") and any(t in line for t in _FULL_DISK)]
+    return said[-1] if said else ""
 
 
 def store_bytes_max(store: Path) -> int:

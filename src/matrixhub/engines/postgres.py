@@ -127,6 +127,10 @@ class Postgres:
             # An error that is not about starting (too many connections, for one) comes from a server that works.
             return bool(kind == b"R" or _STARTING_UP not in await reader.readexactly(length - 4))
 
+    def stuck(self, log: str, pid: int) -> str:
+        """Never: after a full disk it recovers, or ends."""
+        return ""
+
     async def settle(self) -> None:
         """Make the hub's database if it is not there. Raises EngineError."""
         try:

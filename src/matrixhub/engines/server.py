@@ -14,7 +14,7 @@ from matrixhub.engines.account import Account
 from matrixhub.engines.leftovers import end_leftovers
 from matrixhub.engines.process import Child, EngineLog
 from matrixhub.model.errors import EngineError
-from matrixhub.observe import EngineDied, EngineStarted, EngineStartFailed, EngineStopped, Observe
+from matrixhub.observe import EngineDied, EngineStarted, EngineStartFailed, EngineStopped, EngineStuck, Observe
 
 START_LIMIT_S = 600.0
 """Recovery after a crash reads the log since the last checkpoint, or the whole stream store: minutes on a slow disk."""
@@ -63,6 +63,10 @@ class Engine(Protocol):
 
     async def answers(self) -> bool:
         """Whether it serves requests now."""
+        ...
+
+    def stuck(self, log: str, pid: int) -> str:
+        """Why it has stopped working until it is started anew, as the end of its log says; '' where it has not."""
         ...
 
     async def settle(self) -> None:
@@ -171,6 +175,9 @@ class Server:
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return False
 
+    def _stuck(self, pid: int) -> str:
+        return self.engine.stuck(self._log.tail(), pid)
+
     async def _wait_end(self) -> int:
         """Wait until the process ends, and meanwhile know whether it answers."""
         child = self._child
@@ -182,6 +189,10 @@ class Server:
                     exit_code = await child.wait()
             except TimeoutError:
                 self.healthy = await self._answers(ANSWER_LIMIT_S) and child.exit_code is None
+                if reason := await asyncio.to_thread(self._stuck, child.pid):
+                    self._observe(EngineStuck(engine=self.engine.name, reason=reason))
+                    self.healthy = False
+                    await self._end()
                 if self._log.is_long():
                     await asyncio.to_thread(self._log.trim)
             else:

@@ -460,6 +460,12 @@ class UnstorableReading(StoreError):
     retry_helps = False
 
 
+class StoreBusy(StoreError):
+    """The database is busy with long queries of others."""
+
+    code = "MH-S004"
+
+
 class DeliveryError(MatrixHubError):
     """A push did not reach its destination."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
 import asyncpg
 import msgspec
 
-from matrixhub.model.errors import EngineError, NotFound, StoreError, WrongParameters
+from matrixhub.model.errors import EngineError, NotFound, QueryTooLong, StoreBusy, StoreError, WrongParameters
 from matrixhub.observe import MigrationsApplied, Observe, StoreFailed
 
 Connection = Any
@@ -24,6 +24,11 @@ MIGRATION_LOCK = 0x6D78_6875_62
 
 COMMAND_TIMEOUT_S = 10.0
 PING_TIMEOUT_S = 2.0
+LONG_QUERIES_MAX = 2
+"""So many queries over much data a process lets run at a time: the other connections of the pool stay for all else."""
+
+LONG_QUERY_S = 8.0
+LONG_QUERY_WAIT_S = 10.0
 LISTEN_RETRY_S = 0.5
 
 
@@ -33,6 +38,9 @@ class Database:
 
     pool: Pool
     dsn: str
+    long_queries: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(LONG_QUERIES_MAX), compare=False, repr=False
+    )
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
@@ -46,6 +54,29 @@ class Database:
         """A connection in a transaction, committed at the end of the block. Raises StoreError."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    @contextlib.asynccontextmanager
+    async def long_query(self) -> AsyncIterator[Any]:
+        """A connection that only reads, for a query over much data, few of which run at a time.
+
+        Raises: QueryTooLong if a statement takes longer than it may, StoreBusy if no turn comes, StoreError.
+        """
+        try:
+            async with asyncio.timeout(LONG_QUERY_WAIT_S):
+                await self.long_queries.acquire()
+        except TimeoutError:
+            raise StoreBusy("other queries over much data are under way") from None
+        try:
+            async with self.connection() as connection, connection.transaction(readonly=True):
+                await connection.execute(f"set local statement_timeout = {LONG_QUERY_S * 1000:.0f}")
+                try:
+                    yield connection
+                except asyncpg.QueryCanceledError as error:
+                    raise QueryTooLong(
+                        f"it takes longer than {LONG_QUERY_S:g} s; ask about less time, fewer slots or fewer metrics"
+                    ) from error
+        finally:
+            self.long_queries.release()
 
     @contextlib.asynccontextmanager
     async def joined(self) -> AsyncIterator[Database]:

@@ -151,12 +151,14 @@ from readings r
 where r.series = any($1) and r.at >= $2 and r.at < $3 and r.origin = any($6) and x.value is not null
 group by 1, 2, 3 order by 1, 3, 2 limit $7;
 
--- The last reading of each series since an instant.
+-- The last reading of each series in the time, of those from one of the origins: before a slot was moved, it has others.
 -- name: latest
 select round(date_part('epoch', r.at) * 1000)::bigint as ms, r.series, r.origin, r.v::text as v,
   r.stats::text as stats, r.line
 from unnest($1::integer[]) as s (id)
   cross join lateral (
-    select * from readings r where r.series = s.id and r.at >= $2 and r.at < $3 order by r.at desc limit 1
+    select * from readings r
+    where r.series = s.id and r.at >= $2 and r.at < $3 and r.origin = any($4)
+    order by r.at desc limit 1
   ) r
-where r.origin = any($4) order by r.at desc, r.series limit $5;
+order by r.at desc, r.series limit $5;

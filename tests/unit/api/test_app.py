@@ -57,6 +57,11 @@ async def test_every_process_has_health_metrics_and_the_document() -> None:
         assert headers[b"x-request-id"]
 
 
+async def test_metrics_say_their_format_and_charset_once() -> None:
+    _, headers, _ = await ask("GET", "/metrics")
+    assert headers[b"content-type"] == b"text/plain; version=0.0.4; charset=utf-8"
+
+
 async def test_a_request_is_reported_by_its_route() -> None:
     facts: list[Fact] = []
     await ask("GET", "/hub/v1/openapi/openapi.json", facts.append)

@@ -17,7 +17,7 @@ from matrixhub.model.past import Wanted, check_range, instant_of_seconds, read_p
 from matrixhub.model.time import zone
 from matrixhub.modules.telemetry.metrics import metric_of
 from matrixhub.modules.telemetry.readings import PAGE_MAX
-from matrixhub.modules.telemetry.tsdb import AGGREGATIONS, FILTERS_MAX, ROWS_MAX, Query, merge, number_of, parse_query
+from matrixhub.modules.telemetry.tsdb import AGGREGATIONS, FILTERS_MAX, VALUES_MAX, Query, merge, number_of, parse_query
 from matrixhub.modules.work import Platform
 from matrixhub.store.past_readings import find_sources, summarise
 
@@ -216,7 +216,7 @@ def _limit(params: Params) -> int:
 async def days_table(platform: Platform, property_id: PropertyId, asked: DaysAsked) -> Sequence[dict[str, Json]]:
     """Numbers of a metric by zone and day, as the building has them. Raises: QueryTooLong, StoreError."""
     metric = metric_of(asked.metric)
-    async with platform.database.connection() as connection:
+    async with platform.database.long_query() as connection:
         sources = await find_sources(connection, property_id, asked.wanted)
         found = await summarise(
             connection,
@@ -225,10 +225,10 @@ async def days_table(platform: Platform, property_id: PropertyId, asked: DaysAsk
             asked.end,
             [(metric.attribute, metric.devtype)],
             bucket=None,
-            limit=ROWS_MAX + 1,
+            limit=VALUES_MAX + 1,
         )
-    if len(found) > ROWS_MAX:
-        raise QueryTooLong(f"more than {ROWS_MAX:,} values come of it; narrow the query")
+    if len(found) > VALUES_MAX:
+        raise QueryTooLong(f"more than {VALUES_MAX:,} values come of it; narrow the query")
     zones = merge([replace(one, slot_id=SlotId("")) for one in found])
     return [
         {

@@ -55,7 +55,10 @@ async def export_readings(
 async def latest_readings(
     platform: Platform, property_id: PropertyId, wanted: Wanted, start: datetime, end: datetime
 ) -> Sequence[bytes]:
-    """The last reading of each slot in the time, newest first; those of the first thousand slots."""
-    async with platform.database.connection() as connection:
+    """The last reading of each slot in the time, newest first; those of the first thousand slots.
+
+    Raises: QueryTooLong, StoreError.
+    """
+    async with platform.database.long_query() as connection:
         sources = await find_sources(connection, property_id, wanted)
         return await latest_lines(connection, sources, start, end, limit=PAGE_MAX)

@@ -23,6 +23,7 @@ from matrixhub.lifecycle import SystemClock
 from matrixhub.model.devices import Json
 from matrixhub.model.ids import SlotId, ZoneId
 from matrixhub.model.site import Slot
+from matrixhub.modules.telemetry import tsdb
 from matrixhub.ports import Outgoing
 from matrixhub.store.duty import STORE_DUTY, PostgresDuty
 from matrixhub.store.readings import PostgresReadingPartitions, PostgresReadings
@@ -105,6 +106,18 @@ def query(start: datetime, end: datetime, metric: str = "count", **more: object)
 def values_of(answer: Mapping[str, Any], series: int = 0) -> list[dict[str, str]]:
     found: list[dict[str, str]] = answer["series"][series]["values"]
     return found
+
+
+async def test_values_are_counted_for_each_aggregation(
+    matrix: Matrix, past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = slot_of(matrix, "SMARTCLEAN#PPLCTR")
+    end = AT + timedelta(hours=1)
+    await past.send(slot, [(AT, {"count": 1}), (AT + timedelta(minutes=30), {"count": 2})])
+    monkeypatch.setattr(tsdb, "VALUES_MAX", 4)
+    assert len(values_of(await matrix.call(TSDB, query(AT, end, aggregations=["sum", "avg"])))) == 4
+    refused = await matrix.refused(TSDB, query(AT, end, aggregations=["sum", "avg", "max"]))
+    assert refused == (400, "QUERY_LENGTH_EXCEEDED")
 
 
 # raw data
@@ -214,6 +227,19 @@ async def test_the_latest_reading_of_each_slot_is_told(matrix: Matrix, past: Pas
     assert [reading["DEVID"] for reading in found] == [one.id, two.id]
     assert found[0]["unixT"] == _ms(AT + timedelta(minutes=2))
     assert found[1] == json.loads(line)
+
+
+async def test_the_latest_reading_of_a_zone_is_told_also_where_its_slot_has_moved_since(
+    matrix: Matrix, past: Past
+) -> None:
+    slot = slot_of(matrix, "SMARTCLEAN#PPLCTR")
+    [line] = await past.send(slot, [(AT, {"count": 1, "out_count": 0})])
+    elsewhere = replace(slot, zone_id=ZoneId("another zone"))
+    await past.send(elsewhere, [(AT + timedelta(minutes=1), {"count": 2, "out_count": 0})])
+    body = raw("", AT - timedelta(hours=1), AT + timedelta(hours=1))
+    body["id"] = "latest_readings"
+    body["params"].append({"key": "$zone", "value": slot.zone_id})
+    assert await matrix.data(EXECUTE, body) == [json.loads(line)]
 
 
 # scoping
