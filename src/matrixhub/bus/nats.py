@@ -188,6 +188,7 @@ class NatsBus:
                 break
             waiting = unsure
             self._observe(PublishRepeated(messages=len(waiting), error="no answer in time"))
+            await asyncio.sleep(RETRY_WAIT_S)  # where JetStream is away, NATS says so at once
         stored = [m for m, result in zip(messages, results, strict=True) if result is None]
         self._observe(
             MessagesStored(
