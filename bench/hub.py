@@ -25,7 +25,8 @@ from matrixhub.sources.sites import site_document
 
 START_WAIT_S = 60.0
 COMMAND_WAIT_S = 30.0
-SAMPLE_EVERY_S = 0.2
+SAMPLE_EVERY_S = 1.0
+"""To count shared pages holds up the process that is looked at, for milliseconds where it is large."""
 MB = 1024 * 1024
 
 LOOPBACK = {"MATRIXHUB_DELIVERIES__EGRESS_ALLOW": '["127.0.0.0/8", "::1/128"]'}

@@ -16,6 +16,9 @@ from typing import Any, Literal, cast
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+SLICE = 200
+"""So many connections are looked at in one go."""
+
 Reason = Literal["", "no request", "slow request", "slow reader"]
 
 
@@ -112,9 +115,20 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self.progress.body_since_s = None
 
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is written to."""
+        super().pause_writing()
+        self.progress.written_at_s = None  # from when it is waited for is found by the next look
+
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP is told so in JSON, as everything else is."""
         self._refuse(400, "the request is not HTTP/1.1")
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is waited for; between two requests nothing is."""
+        progress = self.progress
+        return progress.head_since_s is not None or progress.body_since_s is not None or self.flow.write_paused
 
     def look(self, now_s: float) -> None:
         """See how the connection gets on, and end it where that takes too long."""
@@ -158,10 +172,16 @@ class PatientProtocol(HttpToolsProtocol):
 
 
 async def sweep(connections: Collection[Any], every_s: float) -> None:
-    """Look at all connections again and again, until it is cancelled."""
+    """Look at all connections again and again, until it is cancelled.
+
+    A few at a time, spread over the interval: a request meets at most one of these looks on its way.
+    """
     while True:
-        await asyncio.sleep(every_s)
-        now_s = time.monotonic()
-        for connection in list(connections):
-            if isinstance(connection, PatientProtocol):
-                connection.look(now_s)
+        found = list(connections)
+        pause_s = every_s / max(1, -(-len(found) // SLICE))
+        for start in range(0, max(1, len(found)), SLICE):
+            await asyncio.sleep(pause_s)
+            now_s = time.monotonic()
+            for connection in found[start : start + SLICE]:
+                if isinstance(connection, PatientProtocol) and connection.waits:
+                    connection.look(now_s)
