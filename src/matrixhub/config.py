@@ -5,6 +5,7 @@ The defaults and their manual are `config.default.toml` beside this file.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -83,6 +84,7 @@ class Http(Frozen, frozen=True):
     tls_listen: str
     tls_certificate: str
     tls_key: str
+    trusted_proxies: tuple[str, ...]
     connections_max: int
     head_wait_s: float
     body_silence_s: float
@@ -351,6 +353,11 @@ def _check(settings: Settings) -> None:
         if not host or not port.isdigit() or int(port) > 65_535:
             raise ConfigurationError(f"{path} is host:port, not {listen!r}")
     tls_listen_address(settings)
+    for proxy in http.trusted_proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError as error:
+            raise ConfigurationError(f"http.trusted_proxies: {error}") from error
     if http.public_url and not _PUBLIC_URL.fullmatch(http.public_url):
         raise ConfigurationError(f"http.public_url is like https://matrix.example.org, not {http.public_url!r}")
     positive = {

@@ -280,7 +280,12 @@ async def _run_roles(
     async with AsyncExitStack() as resources:  # opened in order, closed in reverse
         from matrixhub.api import HttpServer, Parts, make_app  # takes as long as all else a command imports
 
-        http = HttpServer(*listen_address(settings), settings.stop.grace_s, _patience(settings))
+        http = HttpServer(
+            *listen_address(settings),
+            settings.stop.grace_s,
+            _patience(settings),
+            trusted_proxies=settings.http.trusted_proxies,
+        )
         resources.callback(http.close)
         https = _https_server(settings)
         if https is not None:
@@ -664,7 +669,7 @@ def _https_server(settings: Settings) -> HttpServer | None:
     if address is None:
         return None
     certificate = Certificate(Path(settings.http.tls_certificate), Path(settings.http.tls_key))
-    return HttpServer(*address, settings.stop.grace_s, _patience(settings), certificate)
+    return HttpServer(*address, settings.stop.grace_s, _patience(settings), certificate, settings.http.trusted_proxies)
 
 
 def _patience(settings: Settings) -> Patience:

@@ -84,6 +84,8 @@ def test_every_setting_can_be_set_by_environment_and_by_override(path: str) -> N
         "float": ("7.5", 7.5),
         "tuple": ("[1, 2.5]", (1.0, 2.5)),
     }[type(default).__name__]
+    if path == "http.trusted_proxies":
+        text, expected = '["10.0.0.5", "10.1.0.0/24"]', ("10.0.0.5", "10.1.0.0/24")
     if path == "deliveries.egress_allow":
         text, expected = '["10.0.0.0/8", "*.example.org"]', ("10.0.0.0/8", "*.example.org")
     environment = {"MATRIXHUB_" + path.upper().replace(".", "__"): text}

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -47,11 +47,14 @@ class HttpServer:
         grace_s: float,
         patience: Patience | None = None,
         certificate: Certificate | None = None,
+        trusted_proxies: Sequence[str] = (),
     ) -> None:
+        """Who asks by way of one of `trusted_proxies`, addresses or networks, is whom its X-Forwarded-For names."""
         self._socket = _listen(host, port)
         self._grace_s = grace_s
         self._patience = patience or Patience()
         self._certificate = certificate
+        self._trusted_proxies = list(trusted_proxies)
         self.host, self.port = host, int(self._socket.getsockname()[1])
 
     @property
@@ -71,7 +74,8 @@ class HttpServer:
             http=partial(PatientProtocol, _within_files(self._patience)),  # type: ignore[arg-type]
             ws="none",
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(self._trusted_proxies),
+            forwarded_allow_ips=self._trusted_proxies,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, int(self._grace_s)),
         )

@@ -144,7 +144,7 @@ class UnsupportedEncoding(RequestError):
 
 
 class Unauthorised(RequestError):
-    """A valid key is needed: `Authorization: Bearer mhk_…`."""
+    """Valid credentials are needed, such as `Authorization: Bearer mhk_…`."""
 
     code = "MH-R006"
     status = 401
