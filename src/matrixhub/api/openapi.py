@@ -37,8 +37,9 @@ from matrixhub.observe import Metrics, ignore
 Json = dict[str, Any]
 
 DESCRIPTION = """\
-Readings in, and their delivery to customers: subscriptions, attempts, parked readings, replays and the balance; events
-of the platform and of applications.
+Everything of a hub as resources. Readings in, and their delivery to customers: subscriptions, attempts, parked
+readings, replays and the balance; events of the platform and of applications. Places, devices and what they told before;
+incidents, tasks, shifts and people; keys, roles, and users of other identity providers.
 
 Every error is a problem document (RFC 9457) with a stable `code`. Lists are paged: `next` is the `cursor` of the next
 page. A secret goes in and never comes out."""
@@ -132,6 +133,18 @@ def openapi_document() -> Json:
                     "scheme": "basic",
                     "description": "An access key and its secret, made by `matrixhub key create --access`.",
                 },
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "A token of another identity provider; the QUID of the application is beside it.",
+                },
+                "quid": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "x-sc-auth",
+                    "description": "The QUID of the identity application that a token is for.",
+                },
             },
         },
     }
@@ -167,7 +180,7 @@ def _operation(path: str, found: Json, handlers: Mapping[str, HTTPRouteHandler])
     if path.startswith(REST_PATH):
         for status in _problems(path, found, handler):
             made["responses"][str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
-        made["security"] = [{"key": []}, {"pair": []}]
+        made["security"] = [{"key": []}, {"pair": []}, {"token": [], "quid": []}]
     made["responses"] = dict(sorted(made["responses"].items()))
     return made
 
