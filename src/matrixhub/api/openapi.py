@@ -38,8 +38,8 @@ Json = dict[str, Any]
 
 DESCRIPTION = """\
 Everything of a hub as resources. Readings in, and their delivery to customers: subscriptions, attempts, parked
-readings, replays and the balance; events of the platform and of applications. Places, devices and what they told before;
-incidents, tasks, shifts and people; keys, roles, and users of other identity providers.
+readings, replays and the balance; events of the platform and of applications. Places, devices and what they told
+before; incidents, tasks, shifts and people; keys, roles, and users of other identity providers.
 
 Every error is a problem document (RFC 9457) with a stable `code`. Lists are paged: `next` is the `cursor` of the next
 page. A secret goes in and never comes out."""
