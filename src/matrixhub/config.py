@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -345,69 +346,62 @@ def _from_text(text: str, default: Any) -> object:
         return text
 
 
+_POSITIVE = (
+    "http.connections_max",
+    "http.head_wait_s",
+    "http.body_silence_s",
+    "http.body_wait_s",
+    "http.read_wait_s",
+    "http.head_bytes_max",
+    "ingest.body_bytes_max",
+    "ingest.body_unpacked_bytes_max",
+    "ingest.request_items_max",
+    "ingest.message_items_max",
+    "ingest.message_bytes_max",
+    "ingest.write_wait_s",
+    "media.property_bytes_max",
+    "deliveries.batch_items",
+    "deliveries.batch_bytes",
+    "deliveries.attempts_retention_s",
+    "deliveries.parked_retention_s",
+    "deliveries.memory_bytes_max",
+    "streams.retention_s",
+    "streams.retention_pending_s",
+    "deliveries.lease_s",
+    "deliveries.buffer_bytes_max",
+    "deliveries.read_bytes_max",
+    "events.log_retention_s",
+    "store.readings_retention_s",
+    "store.batch_readings",
+    "store.batch_bytes",
+    "events.publish_per_minute",
+    "events.publish_burst",
+    "events.publish_per_day",
+    "engines.postgres.connections_max",
+    "streams.replicas",
+    "http.requests_per_s",
+    "http.requests_burst",
+    "http.wrong_credentials_max",
+)
+"""Settings that are more than 0."""
+
+_NOT_NEGATIVE = (
+    "ingest.dedup_window_s",
+    "ingest.time_ahead_max_s",
+    "devices.unhealthy_after_s",
+    "stop.grace_s",
+)
+"""Settings that are 0 or more."""
+
+
 def _check(settings: Settings) -> None:
     """What a type cannot say."""
-    http = settings.http
-    for path, listen in {"http.listen": http.listen, "http.tls_listen": http.tls_listen or "none:0"}.items():
-        host, _, port = listen.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65_535:
-            raise ConfigurationError(f"{path} is host:port, not {listen!r}")
-    tls_listen_address(settings)
-    for proxy in http.trusted_proxies:
-        try:
-            ipaddress.ip_network(proxy)
-        except ValueError as error:
-            raise ConfigurationError(f"http.trusted_proxies: {error}") from error
-    if http.public_url and not _PUBLIC_URL.fullmatch(http.public_url):
-        raise ConfigurationError(f"http.public_url is like https://matrix.example.org, not {http.public_url!r}")
-    positive = {
-        "http.connections_max": http.connections_max,
-        "http.head_wait_s": http.head_wait_s,
-        "http.body_silence_s": http.body_silence_s,
-        "http.body_wait_s": http.body_wait_s,
-        "http.read_wait_s": http.read_wait_s,
-        "http.head_bytes_max": http.head_bytes_max,
-        "ingest.body_bytes_max": settings.ingest.body_bytes_max,
-        "ingest.body_unpacked_bytes_max": settings.ingest.body_unpacked_bytes_max,
-        "ingest.request_items_max": settings.ingest.request_items_max,
-        "ingest.message_items_max": settings.ingest.message_items_max,
-        "ingest.message_bytes_max": settings.ingest.message_bytes_max,
-        "ingest.write_wait_s": settings.ingest.write_wait_s,
-        "media.property_bytes_max": settings.media.property_bytes_max,
-        "deliveries.batch_items": settings.deliveries.batch_items,
-        "deliveries.batch_bytes": settings.deliveries.batch_bytes,
-        "deliveries.attempts_retention_s": settings.deliveries.attempts_retention_s,
-        "deliveries.parked_retention_s": settings.deliveries.parked_retention_s,
-        "deliveries.memory_bytes_max": settings.deliveries.memory_bytes_max,
-        "streams.retention_s": settings.streams.retention_s,
-        "streams.retention_pending_s": settings.streams.retention_pending_s,
-        "deliveries.lease_s": settings.deliveries.lease_s,
-        "deliveries.buffer_bytes_max": settings.deliveries.buffer_bytes_max,
-        "deliveries.read_bytes_max": settings.deliveries.read_bytes_max,
-        "events.log_retention_s": settings.events.log_retention_s,
-        "store.readings_retention_s": settings.store.readings_retention_s,
-        "store.batch_readings": settings.store.batch_readings,
-        "store.batch_bytes": settings.store.batch_bytes,
-        "events.publish_per_minute": settings.events.publish_per_minute,
-        "events.publish_burst": settings.events.publish_burst,
-        "events.publish_per_day": settings.events.publish_per_day,
-        "engines.postgres.connections_max": settings.engines.postgres.connections_max,
-        "streams.replicas": settings.streams.replicas,
-        "http.requests_per_s": settings.http.requests_per_s,
-        "http.requests_burst": settings.http.requests_burst,
-        "http.wrong_credentials_max": settings.http.wrong_credentials_max,
-    }
-    for path, value in positive.items():
-        if not 0 < value < float("inf"):
-            raise ConfigurationError(f"{path} is more than 0, not {value}")
-    for path, value in {
-        "ingest.dedup_window_s": settings.ingest.dedup_window_s,
-        "ingest.time_ahead_max_s": settings.ingest.time_ahead_max_s,
-        "devices.unhealthy_after_s": settings.devices.unhealthy_after_s,
-        "stop.grace_s": settings.stop.grace_s,
-    }.items():
-        if not 0 <= value < float("inf"):
-            raise ConfigurationError(f"{path} is 0 or more, not {value}")
+    _check_http(settings)
+    for path in (*_POSITIVE, *_NOT_NEGATIVE):
+        value = attrgetter(path)(settings)
+        if not 0 <= value < float("inf") or (value == 0 and path in _POSITIVE):
+            least = "more than 0" if path in _POSITIVE else "0 or more"
+            raise ConfigurationError(f"{path} is {least}, not {value}")
     if not 0 <= settings.store.niceness <= 19:
         raise ConfigurationError(f"store.niceness is 0 to 19, not {settings.store.niceness}")
     try:
@@ -422,3 +416,19 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError("secrets.master_key is 64 hexadecimal digits")
     if bool(settings.engines.postgres.dsn) != bool(settings.engines.nats.url):
         raise ConfigurationError("engines.postgres.dsn and engines.nats.url: give both or neither")
+
+
+def _check_http(settings: Settings) -> None:
+    http = settings.http
+    for path, listen in {"http.listen": http.listen, "http.tls_listen": http.tls_listen or "none:0"}.items():
+        host, _, port = listen.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65_535:
+            raise ConfigurationError(f"{path} is host:port, not {listen!r}")
+    tls_listen_address(settings)
+    for proxy in http.trusted_proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError as error:
+            raise ConfigurationError(f"http.trusted_proxies: {error}") from error
+    if http.public_url and not _PUBLIC_URL.fullmatch(http.public_url):
+        raise ConfigurationError(f"http.public_url is like https://matrix.example.org, not {http.public_url!r}")

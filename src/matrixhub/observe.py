@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -735,8 +735,8 @@ class Metrics:
 
         self.balance = {part: gauge(f"balance_{part}", text, "source") for part, text in _BALANCE_PARTS.items()}
         for source in SOURCES:
-            self._set_balance(source, dict.fromkeys(_BALANCE_PARTS, 0))
-        self._balances_of: defaultdict[str, set[str]] = defaultdict(set)
+            self.set_balance(source, dict.fromkeys(_BALANCE_PARTS, 0))
+        self.balances_of: defaultdict[str, set[str]] = defaultdict(set)
         self.subscription_balance = {
             part: gauge(f"subscription_balance_{part}", text, "subscription") for part, text in _BALANCE_PARTS.items()
         }
@@ -765,122 +765,257 @@ class Metrics:
 
     def count(self, fact: Fact) -> None:
         """Let the fact show in the metrics it concerns."""
-        match fact:
-            case RequestIngested():
-                self.requests.labels(str(fact.status)).inc()
-                self.accepted.inc(fact.accepted)
-                self.repeated.inc(fact.repeated)
-                self.ingest_time.observe(fact.seconds)
-            case RequestServed():
-                self.served.labels(fact.method, fact.route, str(fact.status)).inc()
-                self.serve_time.observe(fact.seconds)
-            case ActionServed():
-                self.actions.labels(fact.operation, str(fact.status)).inc()
-                self.action_time.observe(fact.seconds)
-            case CredentialsWrong():
-                self.wrong.labels(fact.scheme).inc()
-            case CredentialsSlowed():
-                self.slowed.inc()
-            case RateLimited():
-                self.limited.inc()
-            case ProviderKeysRead():
-                self.provider_keys.labels("read").inc()
-            case ProviderKeysFailed():
-                self.provider_keys.labels("failed").inc()
-            case ReadingRefused():
-                self.refused.labels(fact.code).inc()
-            case MessagesStored():
-                self.messages.inc(fact.messages)
-                self.store_time.observe(fact.seconds)
-            case Delivered():
-                self.delivered.inc(fact.items)
-                self.delivered_bytes.inc(fact.size_bytes)
-                self.attempts.labels("delivered").inc()
-                self.attempt_time.observe(fact.seconds)
-            case DeliveryFailed():
-                self.attempts.labels("failed").inc()
-                self.attempt_time.observe(fact.seconds)
-            case Parked():
-                self.parked.labels(fact.code).inc(fact.items)
-            case PositionsSaved():
-                self.positions.inc(fact.subscriptions)
-                self.positions_time.observe(fact.seconds)
-            case NoticeSent():
-                self.notices.labels("sent").inc()
-            case NoticeFailed():
-                self.notices.labels("failed").inc()
-            case NoticeGivenUp():
-                self.notices.labels("given_up").inc()
-            case EngineDied():
-                self.engine_deaths.labels(fact.engine).inc()
-            case StoreFailed():
-                self.store_failures.labels(fact.step).inc()
-            case PublishRepeated():
-                self.publish_repeats.inc()
-            case BusDisconnected():
-                self.disconnects.inc()
-            case SubscriptionsOwned():
-                self.owned.set(fact.owned)
-                self.behind.set(fact.behind)
-            case BalanceMeasured():
-                values = {part: getattr(fact, part) for part in _BALANCE_PARTS}
-                if not fact.subscription:
-                    self._set_balance(fact.source, values)
-                    return
-                self._balances_of[fact.source].add(fact.subscription)
-                for part, value in values.items():
-                    self.subscription_balance[part].labels(fact.subscription).set(value)
-            case BalancesForgotten():
-                if fact.subscription:
-                    self._forget_balances({fact.subscription}, fact.source)
-                else:
-                    self._forget_balances(set(self._balances_of[fact.source]), fact.source)
-                    self._set_balance(fact.source, dict.fromkeys(_BALANCE_PARTS, 0))
-            case BalanceBroken():
-                self.broken.inc()
-            case ReadingsExpired():
-                self.expired.inc(fact.items)
-            case StreamPurged():
-                self.purged.inc(fact.messages)
-            case EventsRelayed():
-                self.relayed.inc(fact.events)
-            case RelayWaits():
-                self.relay_waits.labels(fact.code).inc()
-            case RelayStuck():
-                self.relay_stuck.inc()
-            case EventsWaiting():
-                self.events_waiting.set(fact.events)
-                self.events_waiting_s.set(fact.oldest_s)
-            case TimerFired():
-                self.timers.labels(fact.kind, "fired").inc()
-                self.timer_lag.observe(fact.lag_s)
-            case TimerFailed():
-                self.timers.labels(fact.kind, "failed").inc()
-            case ReadingsStored():
-                self.kept.inc(fact.readings)
-                self.kept_before.inc(fact.repeated)
-                self.keep_time.observe(fact.seconds)
-            case ReadingsUnstorable():
-                self.unstorable.inc(fact.readings)
-            case StoreWaits():
-                self.store_waits.labels(fact.code).inc()
-            case StoreMissed():
-                self.store_missed.inc()
-            case StoreMeasured():
-                self.store_behind.set(fact.behind)
-                self.store_lag.set(fact.lag_s)
-            case TimerForgotten():
-                self.timers.labels(fact.kind, "forgotten").inc()
+        counted = _COUNTED.get(type(fact))
+        if counted is not None:
+            counted(self, fact)
 
-    def _set_balance(self, source: str, values: Mapping[str, int]) -> None:
+    def set_balance(self, source: str, values: Mapping[str, int]) -> None:
+        """The balance of a source."""
         for part, value in values.items():
             self.balance[part].labels(source).set(value)
 
-    def _forget_balances(self, subscriptions: set[str], source: str) -> None:
-        for subscription in subscriptions & self._balances_of[source]:
-            self._balances_of[source].discard(subscription)
+    def forget_balances(self, subscriptions: set[str], source: str) -> None:
+        """Show the balances of these subscriptions no more."""
+        for subscription in subscriptions & self.balances_of[source]:
+            self.balances_of[source].discard(subscription)
             for gauge in self.subscription_balance.values():
                 gauge.remove(subscription)
+
+
+_COUNTED: dict[type[Fact], Callable[[Metrics, Any], None]] = {}
+"""What each kind of fact does to the metrics; of the others nothing is counted."""
+
+_F = TypeVar("_F", bound=Fact)
+
+
+def _counts(kind: type[_F]) -> Callable[[Callable[[Metrics, _F], None]], Callable[[Metrics, _F], None]]:
+    def register(counted: Callable[[Metrics, _F], None]) -> Callable[[Metrics, _F], None]:
+        _COUNTED[kind] = counted
+        return counted
+
+    return register
+
+
+@_counts(RequestIngested)
+def _request_ingested(metrics: Metrics, fact: RequestIngested) -> None:
+    metrics.requests.labels(str(fact.status)).inc()
+    metrics.accepted.inc(fact.accepted)
+    metrics.repeated.inc(fact.repeated)
+    metrics.ingest_time.observe(fact.seconds)
+
+
+@_counts(RequestServed)
+def _request_served(metrics: Metrics, fact: RequestServed) -> None:
+    metrics.served.labels(fact.method, fact.route, str(fact.status)).inc()
+    metrics.serve_time.observe(fact.seconds)
+
+
+@_counts(ActionServed)
+def _action_served(metrics: Metrics, fact: ActionServed) -> None:
+    metrics.actions.labels(fact.operation, str(fact.status)).inc()
+    metrics.action_time.observe(fact.seconds)
+
+
+@_counts(CredentialsWrong)
+def _credentials_wrong(metrics: Metrics, fact: CredentialsWrong) -> None:
+    metrics.wrong.labels(fact.scheme).inc()
+
+
+@_counts(CredentialsSlowed)
+def _credentials_slowed(metrics: Metrics, fact: CredentialsSlowed) -> None:
+    metrics.slowed.inc()
+
+
+@_counts(RateLimited)
+def _rate_limited(metrics: Metrics, fact: RateLimited) -> None:
+    metrics.limited.inc()
+
+
+@_counts(ProviderKeysRead)
+def _provider_keys_read(metrics: Metrics, fact: ProviderKeysRead) -> None:
+    metrics.provider_keys.labels("read").inc()
+
+
+@_counts(ProviderKeysFailed)
+def _provider_keys_failed(metrics: Metrics, fact: ProviderKeysFailed) -> None:
+    metrics.provider_keys.labels("failed").inc()
+
+
+@_counts(ReadingRefused)
+def _reading_refused(metrics: Metrics, fact: ReadingRefused) -> None:
+    metrics.refused.labels(fact.code).inc()
+
+
+@_counts(MessagesStored)
+def _messages_stored(metrics: Metrics, fact: MessagesStored) -> None:
+    metrics.messages.inc(fact.messages)
+    metrics.store_time.observe(fact.seconds)
+
+
+@_counts(Delivered)
+def _delivered(metrics: Metrics, fact: Delivered) -> None:
+    metrics.delivered.inc(fact.items)
+    metrics.delivered_bytes.inc(fact.size_bytes)
+    metrics.attempts.labels("delivered").inc()
+    metrics.attempt_time.observe(fact.seconds)
+
+
+@_counts(DeliveryFailed)
+def _delivery_failed(metrics: Metrics, fact: DeliveryFailed) -> None:
+    metrics.attempts.labels("failed").inc()
+    metrics.attempt_time.observe(fact.seconds)
+
+
+@_counts(Parked)
+def _parked(metrics: Metrics, fact: Parked) -> None:
+    metrics.parked.labels(fact.code).inc(fact.items)
+
+
+@_counts(PositionsSaved)
+def _positions_saved(metrics: Metrics, fact: PositionsSaved) -> None:
+    metrics.positions.inc(fact.subscriptions)
+    metrics.positions_time.observe(fact.seconds)
+
+
+@_counts(NoticeSent)
+def _notice_sent(metrics: Metrics, fact: NoticeSent) -> None:
+    metrics.notices.labels("sent").inc()
+
+
+@_counts(NoticeFailed)
+def _notice_failed(metrics: Metrics, fact: NoticeFailed) -> None:
+    metrics.notices.labels("failed").inc()
+
+
+@_counts(NoticeGivenUp)
+def _notice_given_up(metrics: Metrics, fact: NoticeGivenUp) -> None:
+    metrics.notices.labels("given_up").inc()
+
+
+@_counts(EngineDied)
+def _engine_died(metrics: Metrics, fact: EngineDied) -> None:
+    metrics.engine_deaths.labels(fact.engine).inc()
+
+
+@_counts(StoreFailed)
+def _store_failed(metrics: Metrics, fact: StoreFailed) -> None:
+    metrics.store_failures.labels(fact.step).inc()
+
+
+@_counts(PublishRepeated)
+def _publish_repeated(metrics: Metrics, fact: PublishRepeated) -> None:
+    metrics.publish_repeats.inc()
+
+
+@_counts(BusDisconnected)
+def _bus_disconnected(metrics: Metrics, fact: BusDisconnected) -> None:
+    metrics.disconnects.inc()
+
+
+@_counts(SubscriptionsOwned)
+def _subscriptions_owned(metrics: Metrics, fact: SubscriptionsOwned) -> None:
+    metrics.owned.set(fact.owned)
+    metrics.behind.set(fact.behind)
+
+
+@_counts(BalanceMeasured)
+def _balance_measured(metrics: Metrics, fact: BalanceMeasured) -> None:
+    values = {part: getattr(fact, part) for part in _BALANCE_PARTS}
+    if not fact.subscription:
+        metrics.set_balance(fact.source, values)
+        return
+    metrics.balances_of[fact.source].add(fact.subscription)
+    for part, value in values.items():
+        metrics.subscription_balance[part].labels(fact.subscription).set(value)
+
+
+@_counts(BalancesForgotten)
+def _balances_forgotten(metrics: Metrics, fact: BalancesForgotten) -> None:
+    if fact.subscription:
+        metrics.forget_balances({fact.subscription}, fact.source)
+    else:
+        metrics.forget_balances(set(metrics.balances_of[fact.source]), fact.source)
+        metrics.set_balance(fact.source, dict.fromkeys(_BALANCE_PARTS, 0))
+
+
+@_counts(BalanceBroken)
+def _balance_broken(metrics: Metrics, fact: BalanceBroken) -> None:
+    metrics.broken.inc()
+
+
+@_counts(ReadingsExpired)
+def _readings_expired(metrics: Metrics, fact: ReadingsExpired) -> None:
+    metrics.expired.inc(fact.items)
+
+
+@_counts(StreamPurged)
+def _stream_purged(metrics: Metrics, fact: StreamPurged) -> None:
+    metrics.purged.inc(fact.messages)
+
+
+@_counts(EventsRelayed)
+def _events_relayed(metrics: Metrics, fact: EventsRelayed) -> None:
+    metrics.relayed.inc(fact.events)
+
+
+@_counts(RelayWaits)
+def _relay_waits(metrics: Metrics, fact: RelayWaits) -> None:
+    metrics.relay_waits.labels(fact.code).inc()
+
+
+@_counts(RelayStuck)
+def _relay_stuck(metrics: Metrics, fact: RelayStuck) -> None:
+    metrics.relay_stuck.inc()
+
+
+@_counts(EventsWaiting)
+def _events_waiting(metrics: Metrics, fact: EventsWaiting) -> None:
+    metrics.events_waiting.set(fact.events)
+    metrics.events_waiting_s.set(fact.oldest_s)
+
+
+@_counts(TimerFired)
+def _timer_fired(metrics: Metrics, fact: TimerFired) -> None:
+    metrics.timers.labels(fact.kind, "fired").inc()
+    metrics.timer_lag.observe(fact.lag_s)
+
+
+@_counts(TimerFailed)
+def _timer_failed(metrics: Metrics, fact: TimerFailed) -> None:
+    metrics.timers.labels(fact.kind, "failed").inc()
+
+
+@_counts(ReadingsStored)
+def _readings_stored(metrics: Metrics, fact: ReadingsStored) -> None:
+    metrics.kept.inc(fact.readings)
+    metrics.kept_before.inc(fact.repeated)
+    metrics.keep_time.observe(fact.seconds)
+
+
+@_counts(ReadingsUnstorable)
+def _readings_unstorable(metrics: Metrics, fact: ReadingsUnstorable) -> None:
+    metrics.unstorable.inc(fact.readings)
+
+
+@_counts(StoreWaits)
+def _store_waits(metrics: Metrics, fact: StoreWaits) -> None:
+    metrics.store_waits.labels(fact.code).inc()
+
+
+@_counts(StoreMissed)
+def _store_missed(metrics: Metrics, fact: StoreMissed) -> None:
+    metrics.store_missed.inc()
+
+
+@_counts(StoreMeasured)
+def _store_measured(metrics: Metrics, fact: StoreMeasured) -> None:
+    metrics.store_behind.set(fact.behind)
+    metrics.store_lag.set(fact.lag_s)
+
+
+@_counts(TimerForgotten)
+def _timer_forgotten(metrics: Metrics, fact: TimerForgotten) -> None:
+    metrics.timers.labels(fact.kind, "forgotten").inc()
 
 
 class Reporter:

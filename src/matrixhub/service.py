@@ -83,7 +83,7 @@ from matrixhub.store.versions import Versions
 from matrixhub.telemetry import Keeper, KeeperSettings
 
 if TYPE_CHECKING:
-    from matrixhub.api import HttpServer
+    from matrixhub.api import HttpServer, Parts
     from matrixhub.api.patience import Patience
 
 Role = Literal["ingest", "deliveries", "relay", "scheduler", "store", "api"]
@@ -278,7 +278,7 @@ async def _run_roles(
 ) -> None:
     began = time.perf_counter()
     async with AsyncExitStack() as resources:  # opened in order, closed in reverse
-        from matrixhub.api import HttpServer, Parts, make_app  # takes as long as all else a command imports
+        from matrixhub.api import HttpServer, make_app  # takes as long as all else a command imports
 
         http = HttpServer(
             *listen_address(settings),
@@ -323,32 +323,7 @@ async def _run_roles(
             checks["store"] = _as_check(_add_store(settings, endpoints, database, bus, beside, observe, stages))
         parts = None
         if "api" in roles:
-            versions = Versions(database)
-            resources.push_async_callback(versions.close)
-            parts = Parts(
-                database=database,
-                versions=versions,
-                access=make_access(
-                    database,
-                    versions,
-                    codec.sealer,
-                    rate=rate_defaults(settings),
-                    wrong_max=settings.http.wrong_credentials_max,
-                    unsigned=settings.http.dangerously_allow_unsigned,
-                    observe=observe,
-                ),
-                codec=codec,
-                buses=buses,
-                sender=sender,
-                key_sets=await resources.enter_async_context(open_key_sets(allowed_to_all(settings), observe)),
-                clock=SystemClock(),
-                limits=batch_limits(settings),
-                allowed_to_all=tuple(settings.deliveries.egress_allow),
-                quota=quota_defaults(settings),
-                unhealthy_after_s=settings.devices.unhealthy_after_s,
-                public_url=settings.http.public_url,
-                media_bytes_max=settings.media.property_bytes_max,
-            )
+            parts = await _open_parts(settings, database, codec, buses, sender, observe, resources)
         app = make_app(checks, metrics, ingest, parts, observe)
         servers = [http] if https is None else [http, https]
         stages.append(("http", partial(_serve_http, servers, app, http_done)))
@@ -363,6 +338,46 @@ async def _run_roles(
             observe(UnsignedAllowed())
         started(info)
         await _run_stages(stages, stop, settings.stop.grace_s, observe)
+
+
+async def _open_parts(
+    settings: Settings,
+    database: Database,
+    codec: Codec,
+    buses: Buses,
+    sender: Sender,
+    observe: Observe,
+    resources: AsyncExitStack,
+) -> Parts:
+    """What the faces of the role `api` reach."""
+    from matrixhub.api import Parts  # with the faces, see `_run_roles`
+
+    versions = Versions(database)
+    resources.push_async_callback(versions.close)
+    return Parts(
+        database=database,
+        versions=versions,
+        access=make_access(
+            database,
+            versions,
+            codec.sealer,
+            rate=rate_defaults(settings),
+            wrong_max=settings.http.wrong_credentials_max,
+            unsigned=settings.http.dangerously_allow_unsigned,
+            observe=observe,
+        ),
+        codec=codec,
+        buses=buses,
+        sender=sender,
+        key_sets=await resources.enter_async_context(open_key_sets(allowed_to_all(settings), observe)),
+        clock=SystemClock(),
+        limits=batch_limits(settings),
+        allowed_to_all=tuple(settings.deliveries.egress_allow),
+        quota=quota_defaults(settings),
+        unhealthy_after_s=settings.devices.unhealthy_after_s,
+        public_url=settings.http.public_url,
+        media_bytes_max=settings.media.property_bytes_max,
+    )
 
 
 async def _run_stages(stages: Sequence[Stage], stop: asyncio.Event, grace_s: float, observe: Observe) -> None:
