@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +21,7 @@ import trustme
 from tests.acceptance.existing_client import ExistingClient, Method, Response, java_methods, python_methods
 from tests.acceptance.hub import DEVICES, PROPERTY, Hub
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ask_matrix.py"
 ORG = f"{PROPERTY}-owner"
 BUILDING, ZONE = f"{PROPERTY}-b0", f"{PROPERTY}-z0"
 MAP = Method("SCGrids", "scgrids", "scgrids", "scgrids.buildingZoneMap", '{"ESK":""}')
@@ -30,6 +34,7 @@ class Site:
 
     client: ExistingClient
     ids: Mapping[str, str]
+    hub: Hub
 
     def call(self, method: Method, **changes: str) -> Response:
         where = {"org": ORG, "pid": BUILDING, "propid": PROPERTY, **changes}
@@ -60,7 +65,7 @@ def site() -> Iterator[Site]:
             access_key=made_key["access_key"],
             secret_key=made_key["secret"],
         )
-        yield Site(client, _ids(client))
+        yield Site(client, _ids(client), hub)
     finally:
         hub.remove()
 
@@ -164,3 +169,32 @@ def test_an_incident_that_a_client_creates_is_in_the_log_of_events(site: Site) -
     log = Method("SCMetrics", "scmetrics", "scmetrics", "scmetrics.getEventLogs", json.dumps(body))
     events = site.call(log).json()["series"]["values"]
     assert "INCIDENT_CREATED_OPEN" in {event["Event"] for event in events}
+
+
+def test_the_example_asks_for_all_it_says(site: Site) -> None:
+    env = {
+        "HUB": site.hub.url,
+        "PROPERTY": PROPERTY,
+        "BUILDING": BUILDING,
+        "ACCESS_KEY": site.client.access_key,
+        "SECRET_KEY": site.client.secret_key,
+    }
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLE)], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    zones, slots, readings, incident = done.stdout.splitlines()
+    assert zones.startswith("1 zones")
+    assert slots.startswith(f"{len(DEVICES) // 2} device slots")
+    assert readings.endswith("readings of it in the last day")
+    assert incident.endswith("NOT_ASSIGNED")
+    wrong = subprocess.run(
+        [sys.executable, str(EXAMPLE)],
+        env={**env, "SECRET_KEY": "wrong"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert wrong.returncode != 0
+    assert "TOKEN_INVALID" in wrong.stderr

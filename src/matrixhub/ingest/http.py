@@ -23,6 +23,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 RETRY_AFTER_S = 1
+LENGTH_DIGITS_MAX = 18
 
 _encode = msgspec.json.Encoder().encode
 
@@ -72,7 +73,7 @@ class IngestApp:
             raise WrongMethod("readings are sent with POST")
         headers = dict(scope["headers"])
         sender = self._registry.authenticate(headers.get(b"authorization", b"").decode("latin-1"))
-        packed = await _read_body(receive, headers, self._limits.body_bytes_max)
+        packed = await read_body(receive, headers.get(b"content-length", b""), self._limits.body_bytes_max)
         encoding = headers.get(b"content-encoding", b"").decode("latin-1")
         body = unpack(packed, encoding, size_max=self._limits.body_unpacked_bytes_max)
         items = parse_items(body, items_max=self._limits.request_items_max)
@@ -100,10 +101,12 @@ def problem(error: MatrixHubError) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     return _encode(document), headers
 
 
-async def _read_body(receive: Receive, headers: dict[bytes, bytes], size_max: int) -> bytes:
-    """The whole body. Raises: BodyTooLarge as soon as that is known, ClientGone."""
-    announced = headers.get(b"content-length", b"")
-    if announced.isdigit() and int(announced) > size_max:
+async def read_body(receive: Receive, announced: bytes, size_max: int) -> bytes:
+    """The whole body, of which Content-Length has `announced` the size.
+
+    Raises: BodyTooLarge as soon as that is known, ClientGone.
+    """
+    if announced.isdigit() and (len(announced) > LENGTH_DIGITS_MAX or int(announced) > size_max):
         raise BodyTooLarge(f"the body is larger than {size_max:,} bytes")
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):

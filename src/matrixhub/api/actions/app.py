@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
-from typing import Any
 
 import msgspec
 
@@ -20,19 +18,11 @@ from matrixhub.api.actions.cache import AnswerCache
 from matrixhub.api.actions.form import is_form, read_form
 from matrixhub.api.actions.operation import Call, Operation, envelope
 from matrixhub.api.actions.registry import BY_NAME
-from matrixhub.api.actions.request import (
-    Asked,
-    ClientGone,
-    Receive,
-    Scope,
-    is_actions_path,
-    read_asked,
-    read_body,
-    read_document,
-)
+from matrixhub.api.actions.request import BODY_BYTES_MAX, Asked, is_actions_path, read_asked, read_document
 from matrixhub.api.actions.shape import check
 from matrixhub.api.parts import Parts
 from matrixhub.api.problems import failure_of
+from matrixhub.ingest.http import ClientGone, Receive, Scope, Send, read_body
 from matrixhub.model.access import Identity, Request
 from matrixhub.model.errors import MatrixHubError, MissingParameters, UnknownOperation, WrongMethod, WrongParameters
 from matrixhub.model.ids import BuildingId, PropertyId
@@ -40,8 +30,6 @@ from matrixhub.observe import ActionServed, Observe
 from matrixhub.store.versions import building_scope, property_scope
 
 __all__ = ["ActionsApp", "is_actions_path"]
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -93,7 +81,7 @@ class ActionsApp:
         if operation is None:
             raise UnknownOperation(f"there is no operation {asked.operation[:200]!r}")
         property_id = await self._admit(asked, operation, identity)
-        body = await read_body(receive, asked.headers)
+        body = await read_body(receive, asked.headers.get("content-length", "").encode("latin-1"), BODY_BYTES_MAX)
         await self._gate.accept_once(identity, credentials, asked.building.encode(), body)
         call = _call(self._parts, asked, operation, identity, property_id, body)
         if operation.keeps_s:

@@ -6,7 +6,7 @@ Source: docs/contract/web-services.md §1, §2
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,10 +15,8 @@ import msgspec
 
 from matrixhub.api.access import Credentials
 from matrixhub.api.access.credentials import is_indirect
-from matrixhub.model.errors import BodyTooLarge, MalformedBody, MissingParameters
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+from matrixhub.ingest.http import Scope
+from matrixhub.model.errors import MalformedBody, MissingParameters
 
 NO_PLACE = "scnoop"
 """What stands for a building or an organisation that an operation does not need."""
@@ -29,10 +27,6 @@ QUERY_FIELDS_MAX = 100
 _PATH = re.compile(r"(?:/prod/v2|/api)?(?:/(?P<service>[A-Za-z][A-Za-z0-9_-]*))?/(?P<version>v\d{1,3})/actions/?")
 
 _decode = msgspec.json.Decoder().decode
-
-
-class ClientGone(Exception):
-    """The client went away before its request was read; there is nobody to answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,23 +94,6 @@ def read_asked(scope: Scope) -> Asked:
 
 def _place(text: str) -> str:
     return "" if text == NO_PLACE else text
-
-
-async def read_body(receive: Receive, headers: Mapping[str, str], size_max: int = BODY_BYTES_MAX) -> bytes:
-    """The whole body. Raises: BodyTooLarge as soon as that is known, ClientGone."""
-    announced = headers.get("content-length", "")
-    if announced.isdigit() and len(announced) < 20 and int(announced) > size_max:
-        raise BodyTooLarge(f"the body is larger than {size_max:,} bytes")
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body += message.get("body", b"")
-        if len(body) > size_max:
-            raise BodyTooLarge(f"the body is larger than {size_max:,} bytes")
-        if not message.get("more_body"):
-            return bytes(body)
 
 
 def read_document(body: bytes) -> Any:
