@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from types import AsyncGeneratorType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+CLOSE_S = 5.0
+"""So long a resource may take to close when the process ends."""
 
 
 @contextlib.asynccontextmanager
@@ -44,6 +54,53 @@ async def cancelled(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=0.1)
+
+
+@contextlib.asynccontextmanager
+async def closed_within(
+    resource: AbstractAsyncContextManager[T], gave_up: Callable[[str], None], limit_s: float = CLOSE_S
+) -> AsyncIterator[T]:
+    """The resource; its end is not waited for any longer than the limit, and `gave_up` is told where it hangs.
+
+    For ends that wait for somebody else, a peer that should close its side, so that nobody can keep a process alive
+    that was told to stop.
+    """
+    value = await resource.__aenter__()
+    try:
+        yield value
+    finally:
+        await end_within(partial(_leave, resource), gave_up, limit_s)
+
+
+async def end_within(
+    end: Callable[[], Coroutine[Any, Any, None]], gave_up: Callable[[str], None], limit_s: float = CLOSE_S
+) -> None:
+    """Wait for an end for at most so long, and leave it to itself then; what it raises is raised."""
+    task = asyncio.create_task(end())
+    await asyncio.wait({task}, timeout=limit_s)
+    if task.done():
+        await task
+    else:
+        gave_up(where(task))
+        task.cancel()
+
+
+async def _leave(resource: AbstractAsyncContextManager[Any]) -> None:
+    await resource.__aexit__(None, None, None)
+
+
+def where(task: asyncio.Task[Any]) -> str:
+    """Where a task waits: its calls, the innermost last."""
+    calls: list[str] = []
+    step: Any = task.get_coro()
+    while step is not None:
+        frame = getattr(step, "cr_frame", None) or getattr(step, "ag_frame", None)
+        if frame is not None:
+            calls.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+            step = getattr(step, "cr_await", None) or getattr(step, "ag_await", None)
+        else:  # the step of an asynchronous generator shows it to the garbage collector only
+            step = next((found for found in gc.get_referents(step) if isinstance(found, AsyncGeneratorType)), None)
+    return " > ".join(calls)
 
 
 class SystemClock:

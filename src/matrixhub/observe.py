@@ -58,6 +58,23 @@ class StopCutShort(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CloseCutShort(Fact):
+    """A resource did not close in time, and was left to itself; nothing is lost by it."""
+
+    level: ClassVar[Level] = "warning"
+    resource: str
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopHangs(Fact):
+    """The hub does not come to its end; in a moment it ends all the same, and its engines with it."""
+
+    level: ClassVar[Level] = "error"
+    tasks: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StageStopped(Fact):
     """A stage of the hub ended with an error; the hub ends with it."""
 

@@ -29,7 +29,7 @@ from matrixhub.config import (
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
-from matrixhub.deliveries.key_sets import open_key_sets
+from matrixhub.deliveries.key_sets import KeySets, open_key_sets
 from matrixhub.deliveries.notices import Notices
 from matrixhub.deliveries.recent import HeardBus, Recent
 from matrixhub.deliveries.retention import Retention, RetentionSettings
@@ -39,7 +39,7 @@ from matrixhub.ingest.normalise import TimeRules
 from matrixhub.ingest.sightings import Sightings
 from matrixhub.ingest.window import Window
 from matrixhub.ingest.writer import Writer
-from matrixhub.lifecycle import SystemClock, until_stopped
+from matrixhub.lifecycle import SystemClock, closed_within, end_within, until_stopped
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
@@ -51,6 +51,7 @@ from matrixhub.modules.scheduler import Fire, Scheduler
 from matrixhub.modules.work import Platform
 from matrixhub.modules.workforce import attendance, overdue, planning
 from matrixhub.observe import (
+    CloseCutShort,
     Fact,
     HubStarted,
     Metrics,
@@ -290,13 +291,19 @@ async def _run_roles(
         https = _https_server(settings)
         if https is not None:
             resources.callback(https.close)
+
+        def gave_up(resource: str) -> Callable[[str], None]:
+            return lambda where: observe(CloseCutShort(resource=resource, where=where))
+
         database = await resources.enter_async_context(
             open_database(endpoints.postgres_dsn, connections_max=settings.engines.postgres.connections_max)
         )
         await migrate(database, observe)
         if local_key:
             await keep_local_key(database, local_key)
-        buses = await resources.enter_async_context(open_buses(endpoints.nats_url, stream_settings(settings), observe))
+        buses = await resources.enter_async_context(
+            closed_within(open_buses(endpoints.nats_url, stream_settings(settings), observe), gave_up("bus"))
+        )
         bus = buses["sensors"]
         checks: dict[str, Callable[[], Awaitable[bool]]] = {
             "postgres": partial(_answers, database),
@@ -308,10 +315,12 @@ async def _run_roles(
         if "ingest" in roles:
             ingest = await _add_ingest(settings, database, bus, observe, stages, http_done, alone=engines is not None)
         codec = make_codec(settings, endpoints)
-        sender = await resources.enter_async_context(open_sender(settings, endpoints.postgres_dsn, codec))
+        sender = await resources.enter_async_context(
+            closed_within(open_sender(settings, endpoints.postgres_dsn, codec), gave_up("sender"))
+        )
         if "deliveries" in roles:
             leases = PostgresLeases(database, codec, observe)
-            resources.push_async_callback(leases.close)
+            resources.push_async_callback(end_within, leases.close, gave_up("leases"))
             worker = await _add_deliveries(settings, worker_id, database, leases, buses, sender, observe, stages)
             checks["deliveries"] = _as_check(worker.healthy)
             _add_notices(settings, database, codec, buses, sender, observe, stages)
@@ -323,7 +332,12 @@ async def _run_roles(
             checks["store"] = _as_check(_add_store(settings, endpoints, database, bus, beside, observe, stages))
         parts = None
         if "api" in roles:
-            parts = await _open_parts(settings, database, codec, buses, sender, observe, resources)
+            versions = Versions(database)
+            resources.push_async_callback(end_within, versions.close, gave_up("versions"))
+            key_sets = await resources.enter_async_context(
+                closed_within(open_key_sets(allowed_to_all(settings), observe), gave_up("key sets"))
+            )
+            parts = _parts(settings, database, versions, codec, buses, sender, key_sets, observe)
         app = make_app(checks, metrics, ingest, parts, observe)
         servers = [http] if https is None else [http, https]
         stages.append(("http", partial(_serve_http, servers, app, http_done)))
@@ -340,20 +354,19 @@ async def _run_roles(
         await _run_stages(stages, stop, settings.stop.grace_s, observe)
 
 
-async def _open_parts(
+def _parts(
     settings: Settings,
     database: Database,
+    versions: Versions,
     codec: Codec,
     buses: Buses,
     sender: Sender,
+    key_sets: KeySets,
     observe: Observe,
-    resources: AsyncExitStack,
 ) -> Parts:
     """What the faces of the role `api` reach."""
     from matrixhub.api import Parts  # with the faces, see `_run_roles`
 
-    versions = Versions(database)
-    resources.push_async_callback(versions.close)
     return Parts(
         database=database,
         versions=versions,
@@ -369,7 +382,7 @@ async def _open_parts(
         codec=codec,
         buses=buses,
         sender=sender,
-        key_sets=await resources.enter_async_context(open_key_sets(allowed_to_all(settings), observe)),
+        key_sets=key_sets,
         clock=SystemClock(),
         limits=batch_limits(settings),
         allowed_to_all=tuple(settings.deliveries.egress_allow),

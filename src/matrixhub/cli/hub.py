@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import signal
 from collections.abc import Awaitable, Callable
@@ -17,8 +18,9 @@ from rich.text import Text
 from matrixhub.beside import Beside
 from matrixhub.cli.local import DataOption, fail, first_error, print_json, settings_for
 from matrixhub.config import Settings, data_directory
+from matrixhub.lifecycle import where
 from matrixhub.model.errors import ConfigurationError, MatrixHubError
-from matrixhub.observe import HubStopping, Metrics, Observe, Reporter, make_logger
+from matrixhub.observe import HubStopping, Metrics, Observe, Reporter, StopHangs, make_logger
 from matrixhub.service import ROLES, HubInfo, Role, Started, keep_beside, run_embedded, run_roles
 
 ListenOption = Annotated[
@@ -27,6 +29,10 @@ ListenOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="When ready, print where it is as JSON.")]
 
 Work = Callable[[asyncio.Event, Metrics, Observe, Started], Awaitable[None]]
+
+
+HANGS_S = 40.0
+"""So long after its grace a hub that does not come to its end is ended as it is."""
 
 
 def up(data: DataOption = None, listen: ListenOption = None, as_json: JsonOption = False) -> None:
@@ -80,6 +86,11 @@ def run(
     _run_until_signal(settings, work, as_json=as_json)
 
 
+def _tell_hanging(observe: Observe) -> None:
+    tasks = sorted(f"{task.get_name()}: {where(task)}" for task in asyncio.all_tasks())
+    observe(StopHangs(tasks="; ".join(tasks)))
+
+
 def _run_until_signal(settings: Settings, work: Work, *, as_json: bool) -> None:
     metrics = Metrics()
     observe = Reporter(metrics, make_logger(settings.log.level, settings.log.format), level=settings.log.level)
@@ -97,13 +108,20 @@ def _run_until_signal(settings: Settings, work: Work, *, as_json: bool) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def ask(name: str) -> None:
-            if not stop.is_set():
-                observe(HubStopping(reason=name))
-                stop.set()
+            if stop.is_set():
+                return
+            observe(HubStopping(reason=name))
+            stop.set()
+            # A process that was told to stop has to end, whatever hangs; what it did is on disk.
+            loop.call_later(settings.stop.grace_s + HANGS_S, _tell_hanging, observe)
+            faulthandler.dump_traceback_later(settings.stop.grace_s + HANGS_S + 5, exit=True)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, ask, number.name)
-        await work(stop, metrics, observe, started)
+        try:
+            await work(stop, metrics, observe, started)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     # What start-up has made stays; looking through it, and through a million remembered keys, again and again costs
     # more than it frees, because nearly everything goes by reference counting.
