@@ -1,7 +1,8 @@
 """Where pushes go, and how they show who sends them.
 
-Every destination is reached over HTTPS. `kind` says whose rules the request follows: a web service of the customer, an
-Azure Event Hub or AWS IoT Core. Source: docs/contract/data-push.md §3, §4
+A destination is reached over HTTPS, and `kind` says whose rules the request follows: a web service of the customer, an
+Azure Event Hub or AWS IoT Core. Or it is a customer's database, and its URL is `database:` with the id of that, which
+knows where it is and who writes. Source: docs/contract/data-push.md §3, §4, docs/decisions/0021-databases.md
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from matrixhub.model.database import database_of
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.secret import Secret
 
-Kind = Literal["https", "azure_event_hub", "aws_iot"]
-KINDS: tuple[Kind, ...] = ("https", "azure_event_hub", "aws_iot")
+Kind = Literal["https", "azure_event_hub", "aws_iot", "postgres"]
+KINDS: tuple[Kind, ...] = ("https", "azure_event_hub", "aws_iot", "postgres")
 
 ClientAuth = Literal["header", "body"]
 """Where a client shows its secret to a token server: HTTP Basic or form fields. Source: RFC 6749 §2.3.1"""
@@ -161,6 +163,9 @@ def check_destination(destination: Destination, *, plain_http: bool = False) -> 
 
     Raises: InvalidValue if a URL is not https with a host, or a part does not fit the scheme or kind.
     """
+    if destination.kind == "postgres":
+        _check_database(destination)
+        return
     check_https_url(destination.url, "the URL", plain_http=plain_http)
     _check_auth(destination.auth, plain_http)
     _check_headers(destination)
@@ -177,6 +182,13 @@ def check_destination(destination: Destination, *, plain_http: bool = False) -> 
         raise InvalidValue("aws_iot takes aws_sigv4, or a client certificate (X.509)")
     if isinstance(destination.auth, SignatureV4) and not destination.auth.region:
         aws_region(urlsplit(destination.url).hostname or "")
+
+
+def _check_database(destination: Destination) -> None:
+    database_of(destination.url)
+    plain = Destination(url=destination.url, kind="postgres", egress_allow=destination.egress_allow)
+    if destination != plain:
+        raise InvalidValue("a database takes no authentication, headers, certificates or framing here: it has its own")
 
 
 def check_https_url(url: str, what: str, *, plain_http: bool = False) -> None:

@@ -520,6 +520,16 @@ class EgressRefused(DeliveryError):
         super().__init__(message)
 
 
+class DatabaseFault(DestinationUnreachable):
+    """A customer's database cannot be written to. `step` is what is not right: reach, tls, login, rights or schema."""
+
+    code = "MH-D010"
+
+    def __init__(self, message: str, *, step: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
 class TokenFault(DeliveryError):
     """No access token could be had; the destination was not asked."""
 

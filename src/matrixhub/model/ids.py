@@ -25,6 +25,8 @@ AuditId = NewType("AuditId", str)
 ApplicationId = NewType("ApplicationId", str)
 IdentityApplicationId = NewType("IdentityApplicationId", str)
 MediaId = NewType("MediaId", str)
+DatabaseId = NewType("DatabaseId", str)
+BackfillId = NewType("BackfillId", str)
 
 _NAMESPACE = uuid.UUID("8b0d5a3e-0c53-5c1d-9a94-1f6f0d6c2c11")
 _PRINTABLE = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?")
