@@ -10,7 +10,8 @@ select d.*, coalesce((select array_agg(e.target) from egress_allowances e where 
 from databases d where id = $1 and ($2 = '' or property_id = $2);
 
 -- name: list
-select d.*, '{}'::text[] as egress_allow
+select d.*, coalesce((select array_agg(e.target) from egress_allowances e where e.property_id = d.property_id), '{}')
+  as egress_allow
 from databases d where $1 = '' or property_id = $1 order by created_at, id;
 
 -- name: version
