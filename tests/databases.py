@@ -54,7 +54,7 @@ class Theirs:
         """Empty both tables."""
         await self.run("truncate matrix.sensor_data, matrix.events")
 
-    def at(self, **changed: object) -> CustomerDatabase:
+    def at(self, **changed: Any) -> CustomerDatabase:
         """The record with other parts of its server."""
         return replace(self.record, server=replace(self.record.server, **changed), version=self.record.version + 1)
 
