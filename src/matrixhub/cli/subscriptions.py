@@ -305,15 +305,15 @@ def resume(
 
 
 async def _with_database_id(operator: Operator, property_id: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The document, with the id of a database of the property in place of its name."""
+    """The document, with the id of a database of the property in place of its name. Raises: InvalidValue."""
     name = document.get("database")
-    if not isinstance(name, str) or name.startswith("db_"):
+    if not isinstance(name, str) or not name or not property_id or name.startswith("db_"):
         return document
     databases = Databases(operator.database, operator.codec.sealer)
-    for record in await databases.list(PropertyId(property_id)) if name and property_id else ():
+    for record in await databases.list(PropertyId(property_id)):
         if record.name == name:
             return {**document, "database": record.id}
-    return document
+    raise InvalidValue(f"property {property_id} has no database {name!r}: see `matrixhub database list`")
 
 
 async def _database_called(operator: Operator, found: Subscription) -> str:
