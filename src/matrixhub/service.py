@@ -141,7 +141,10 @@ async def run_embedded(
     """
     with DataDirectory.open(path) as directory:
         async with AsyncExitStack() as resources:
-            engines = await resources.enter_async_context(open_engines(directory, settings.engines, observe))
+            databases = settings.databases
+            engines = await resources.enter_async_context(
+                open_engines(directory, settings.engines, observe, listen=databases.listen, host=databases.host)
+            )
             endpoints = Endpoints(
                 postgres_dsn=engines.endpoints.postgres_dsn,
                 nats_url=engines.endpoints.nats_url,
