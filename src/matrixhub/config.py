@@ -440,10 +440,6 @@ def _check_databases(settings: Settings) -> None:
         raise ConfigurationError(f"databases.host is a host name or an address, not {databases.host!r}")
     if settings.engines.postgres.dsn and databases.listen:
         raise ConfigurationError("databases.listen is for the embedded PostgreSQL; engines.postgres.dsn names another")
-    if databases.ca_file and not settings.engines.postgres.dsn:
-        raise ConfigurationError(
-            "databases.ca_file is for the server that engines.postgres.dsn names; else there is a CA"
-        )
 
 
 def _check_http(settings: Settings) -> None:
