@@ -28,10 +28,22 @@ def statements(*, hosted: bool = False) -> Mapping[str, str]:
     >>> list(statements())[:3], "people" in statements(), "people" in statements(hosted=True)
     (['schema', 'schema_version', 'sensor_data'], False, True)
     """
-    parts = _NAME.split((files("matrixhub.databases") / "schema.sql").read_text(encoding="utf-8"))
     clause = _PARTITIONED if hosted else ""
     return {
-        name: _COMMENT.sub("", statement).strip().replace(" {partitioned}", clause)
-        for name, statement in zip(parts[1::2], parts[2::2], strict=True)
+        name: statement.replace(" {partitioned}", clause)
+        for name, statement in split((files("matrixhub.databases") / "schema.sql").read_text(encoding="utf-8")).items()
         if hosted or name not in _HOSTED
+    }
+
+
+def split(text: str) -> Mapping[str, str]:
+    """The named statements of a text, without the comments between them.
+
+    >>> split("-- all of them\\n-- name: all\\nselect 1;\\n-- and more\\n")
+    {'all': 'select 1'}
+    """
+    parts = _NAME.split(text)
+    return {
+        name: _COMMENT.sub("", statement).strip().rstrip(";")
+        for name, statement in zip(parts[1::2], parts[2::2], strict=True)
     }
