@@ -37,7 +37,7 @@ def examples(building: Building, day: date) -> Sequence[Example]:
 
     Raises: ValueError if there is no such time zone.
     """
-    values = _values(building, day)
+    values = places(building, day)
     return [
         Example(name=one.name, title=one.title, source=one.source, sql=filled(one.sql, values)) for one in templates()
     ]
@@ -72,7 +72,8 @@ def literal(text: str) -> str:
     return f"'{quoted}'" if "\\" not in text else "E'" + quoted.replace("\\", "\\\\") + "'"
 
 
-def _values(building: Building, day: date) -> Mapping[str, str]:
+def places(building: Building, day: date) -> Mapping[str, str]:
+    """What stands in the places of the queries. Raises: ValueError if there is no such time zone."""
     tz = zone(building.time_zone)
 
     def at(hour: int, minute: int = 0, second: int = 0, *, on: date = day) -> str:
