@@ -18,6 +18,9 @@ from matrixhub.model.secret import Secret
 Hosting = Literal["hub", "customer"]
 HOSTINGS: tuple[Hosting, ...] = ("hub", "customer")
 
+Condition = Literal["making", "ready", "dropping"]
+"""How far the hub is with a database that it hosts; one of a customer is always ready."""
+
 TlsMode = Literal["verify-full", "verify-ca", "require", "disable"]
 """How sure the hub makes that it talks to the right server: the `sslmode` of libpq. With `disable` all is in clear."""
 
@@ -84,11 +87,41 @@ class CustomerDatabase:
     version: int
     created_at: datetime
     egress_allow: frozenset[str] = frozenset()
+    state: Condition = "ready"
 
     @property
     def url(self) -> str:
         """What a destination that leads here has in place of a URL."""
         return database_url(self.id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostedNames:
+    """What a hosted database and its roles are called on the server: by its id, which tells nobody whose it is.
+
+    `owner` owns the tables and cannot log in, `writer` is the hub, `reader` the customer.
+    """
+
+    database: str
+    owner: str
+    writer: str
+    reader: str
+
+    @classmethod
+    def of(cls, database_id: DatabaseId) -> HostedNames:
+        """Those of a database. Raises: InvalidValue if it is no id of one, for names are written into SQL as they are.
+
+        >>> HostedNames.of(DatabaseId("db_1f0e")).reader
+        'db_1f0e_reader'
+        """
+        database_of(database_url(database_id))
+        owner, writer, reader = (f"{database_id}_{role}" for role in ("owner", "writer", "reader"))
+        return cls(database=str(database_id), owner=owner, writer=writer, reader=reader)
+
+    @property
+    def roles(self) -> tuple[str, str, str]:
+        """The three roles."""
+        return self.owner, self.writer, self.reader
 
 
 def database_url(database_id: DatabaseId) -> str:
