@@ -514,6 +514,36 @@ class PartitionsKept(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReaderStopped(Fact):
+    """A query or session of a customer's reader took longer than it may, and was ended."""
+
+    level: ClassVar[Level] = "warning"
+    database: str
+    how: str
+    state: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadersUnrestrained(Fact):
+    """Queries of customers share processor and memory with the hub as equals, for they cannot be held back."""
+
+    level: ClassVar[Level] = "warning"
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabaseKept(Fact):
+    """Partitions of a customer's database were made or dropped, or rows that are too old deleted."""
+
+    database: str
+    made: str
+    dropped: str
+    deleted: int
+    waiting: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EventsRelayed(Fact):
     """Events were passed on to the stream."""
 

@@ -61,13 +61,15 @@ class Server:
 class Limits:
     """What the readers of a database that the hub hosts may take of its server.
 
-    Units:  seconds, MiB. `connections_max` counts those of all readers together.
+    Units:  seconds, MiB, days. `connections_max` counts those of all readers together; `retention_days` is how long
+            readings and events are kept there at least.
     """
 
     connections_max: int = 10
     statement_timeout_s: float = 60.0
     work_mem_mib: int = 32
     temp_mib_max: int = 1024
+    retention_days: int = 180
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,6 +173,7 @@ def check_limits(limits: Limits) -> None:
         "statement_timeout_s": (limits.statement_timeout_s, 1, 3600),
         "work_mem_mib": (limits.work_mem_mib, 1, 1024),
         "temp_mib_max": (limits.temp_mib_max, 0, 102_400),
+        "retention_days": (limits.retention_days, 1, 3650),
     }
     for name, (value, least, most) in ranges.items():
         if not least <= value <= most:
