@@ -20,12 +20,14 @@ from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.relay import Relay
 from matrixhub.config import (
     Settings,
+    data_directory,
     listen_address,
     policy_defaults,
     quota_defaults,
     rate_defaults,
     tls_listen_address,
 )
+from matrixhub.databases.sheet import Place
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
@@ -33,7 +35,14 @@ from matrixhub.deliveries.key_sets import KeySets, open_key_sets
 from matrixhub.deliveries.notices import Notices
 from matrixhub.deliveries.recent import HeardBus, Recent
 from matrixhub.deliveries.retention import Retention, RetentionSettings
-from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
+from matrixhub.engines import (
+    DataDirectory,
+    EmbeddedEngines,
+    authority_path,
+    open_engines,
+    read_running,
+    read_secrets,
+)
 from matrixhub.ingest import Acceptor, IngestApp, Registry
 from matrixhub.ingest.normalise import TimeRules
 from matrixhub.ingest.sightings import Sightings
@@ -231,6 +240,19 @@ def find_endpoints(settings: Settings, path: Path) -> Endpoints:
     )
 
 
+def hosting_place(settings: Settings, path: Path) -> Place:
+    """Where the databases are that the hub hosts, as far as settings and data directory say."""
+    ours = not settings.engines.postgres.dsn
+    ca_file = Path(settings.databases.ca_file) if settings.databases.ca_file else None
+    return Place(
+        ours=ours,
+        listen=settings.databases.listen,
+        host=settings.databases.host,
+        port_kept=settings.engines.postgres.port != 0,
+        ca_path=ca_file or (authority_path(path) if ours else None),
+    )
+
+
 def make_codec(settings: Settings, endpoints: Endpoints) -> Codec:
     """What subscriptions are read and written with."""
     return Codec(
@@ -393,6 +415,7 @@ def _parts(
         unhealthy_after_s=settings.devices.unhealthy_after_s,
         public_url=settings.http.public_url,
         media_bytes_max=settings.media.property_bytes_max,
+        hosting=hosting_place(settings, data_directory(settings)),
     )
 
 

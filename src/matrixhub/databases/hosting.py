@@ -176,7 +176,7 @@ async def furnish(dsn: str, names: HostedNames, rights: Rights) -> None:
     """The published schema in it, its rights, and what everybody may elsewhere closed. Raises: StoreError."""
     async with connected(dsn, database=names.database) as connection, connection.transaction():
         await connection.execute(f"set local role {names.owner}")
-        for statement in schema.statements().values():
+        for statement in schema.statements(hosted=True).values():
             await connection.execute(statement)
         await connection.execute(
             "insert into matrix.schema_version (version) values ($1) on conflict do nothing", schema.VERSION
