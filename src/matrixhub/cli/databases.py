@@ -301,8 +301,8 @@ def drop(
 def sheet(database_id: IdArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Print the connection sheet for the customer, as Markdown.
 
-    It says where the database is, how psql, Java, Python, Go and BI tools connect to it, and queries to begin with, about
-    a building of the property. No password is in it.
+    It says where the database is, how psql, Java, Python, Go and BI tools connect to it, and queries to begin with,
+    about a building of the property. No password is in it.
 
     \b
     matrixhub database sheet db_… > sheet.md

@@ -178,7 +178,7 @@ class HostedDatabases:
         """The record of an interrupted create of that name, else a new one, of version 0."""
         found = await self._kept.named(property_id, name)
         if found is None:
-            return _new(property_id, name, limits)
+            return hosted_record(property_id, name, limits)
         if found.state == "dropping":
             raise DatabaseBusy(f"database {found.id} of that name is being dropped: matrixhub database drop {found.id}")
         if found.state != "making":
@@ -215,7 +215,8 @@ def check_name(name: str) -> None:
         raise InvalidValue(f"name is 1 to 200 characters that can be printed, not {name[:200]!r}")
 
 
-def _new(property_id: PropertyId, name: str, limits: Limits) -> CustomerDatabase:
+def hosted_record(property_id: PropertyId, name: str, limits: Limits) -> CustomerDatabase:
+    """The record of a database to be made, of version 0."""
     database_id = DatabaseId(new_id("db"))
     names = HostedNames.of(database_id)
     return CustomerDatabase(
