@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from matrixhub.cli.local import DataOption, JsonOption, Operator, open_operator, print_json, settings_for
 from matrixhub.cli.local import run as run_command
@@ -40,6 +40,9 @@ from matrixhub.store.databases import Databases
 from matrixhub.store.sites import read_site, require_property
 
 database = typer.Typer(no_args_is_help=True, help="Databases of readings and events that customers ask with SQL.")
+
+_ID_WIDTH = 23
+"""Of an id, which must be there whole to be copied."""
 
 IdArgument = Annotated[str, typer.Argument(metavar="DATABASE", help="Id of the database, db_…")]
 PropertyOption = Annotated[str, typer.Option("--property", metavar="PROPERTY", help="Id of the property.")]
@@ -142,7 +145,9 @@ def list_(
     if not found:
         typer.echo("There are none. See: matrixhub database create --help")
         return
-    table = Table("database", "name", "property", "hosted by", "state", "created", box=None, pad_edge=False)
+    table = Table(Column("database", no_wrap=True, min_width=_ID_WIDTH), box=None, pad_edge=False)
+    for column in ("name", "property", "hosted by", "state", "created"):
+        table.add_column(column)
     for record in found:
         table.add_row(
             record.id,

@@ -58,12 +58,18 @@ class EmbeddedEngines:
             for watch in watches:
                 watch.cancel()
 
+    async def renew(self, now: datetime) -> bool:
+        """Renew the certificate of PostgreSQL if it ends soon; whether it did. Raises EngineError."""
+        due = await self._postgres.renew(now)
+        if due:
+            self._observe(CertificateRenewed(engine=Postgres.name))
+        return due
+
     async def _keep_certificate(self) -> None:
         """Renew the certificate of PostgreSQL before it ends; returns never."""
         while True:
             try:
-                if await self._postgres.renew(datetime.now(UTC)):
-                    self._observe(CertificateRenewed(engine=Postgres.name))
+                await self.renew(datetime.now(UTC))
             except EngineError as error:
                 # There are weeks left, in which it is tried again.
                 self._observe(CertificateNotRenewed(engine=Postgres.name, error=error.message))
