@@ -61,7 +61,7 @@ async def list_(
         "takes": doc.NewDatabase,
         "answers": {201: doc.NewDatabaseView},
         "headers": ("Location",),
-        "problems": (409,),
+        "problems": (409, 412),
     },
 )
 async def create(
@@ -136,7 +136,7 @@ async def show(hub: Hub, property_id: PropertyScope, database_id: DatabasePath) 
     operation_id="changeDatabase",
     summary="Change a database",
     tags=["databases"],
-    opt={"takes": doc.DatabaseChange, "types": MERGE_PATCH_TYPES, "problems": (409,)},
+    opt={"takes": doc.DatabaseChange, "types": MERGE_PATCH_TYPES, "problems": (409, 412)},
 )
 async def change(
     hub: Hub, property_id: PropertyScope, database_id: DatabasePath, request: ApiRequest
@@ -169,7 +169,7 @@ async def drop(
     summary="Change a password",
     tags=["databases"],
     status_code=200,
-    opt={"takes": doc.DatabaseRotation, "answers": {200: doc.RotatedView}, "problems": (409,)},
+    opt={"takes": doc.DatabaseRotation, "answers": {200: doc.RotatedView}, "problems": (409, 412)},
 )
 async def rotate(
     hub: Hub, property_id: PropertyScope, database_id: DatabasePath, request: ApiRequest
