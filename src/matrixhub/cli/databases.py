@@ -15,6 +15,7 @@ from rich.table import Column, Table
 
 from matrixhub.cli.local import DataOption, JsonOption, Operator, open_operator, print_json, settings_for
 from matrixhub.cli.local import run as run_command
+from matrixhub.cli.subscriptions import make_subscription
 from matrixhub.config import data_directory
 from matrixhub.databases import schema as published
 from matrixhub.databases.hosted import HostedDatabases, Who, require_hosted, require_ready
@@ -34,6 +35,7 @@ from matrixhub.databases.sheet import (
 from matrixhub.model.database import CustomerDatabase, Limits
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import DatabaseId, PropertyId, SubscriptionId
+from matrixhub.model.routing import check_pattern
 from matrixhub.model.secret import Secret
 from matrixhub.service import hosting_place
 from matrixhub.store.databases import Databases
@@ -89,37 +91,56 @@ def create(
     statement_timeout: TimeoutOption = None,
     work_mem: WorkMemOption = None,
     temp: TempOption = None,
+    sensors: Annotated[bool, typer.Option("--sensors", help="Fill it with readings from now on.")] = False,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Fill it with events from now on, e.g. 'matrix.#'; may repeat."),
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a PostgreSQL database of a property on the hub's own server, with a login that reads and cannot write.
 
     The reader's password is told now and never again. The database is empty until subscriptions lead to it: sensor data
-    and events are one each. What was interrupted is finished by the same command.
+    and events are one each, made here or later. What was interrupted is finished by the same command.
 
     \b
-    matrixhub database create --property P --name reports
-    matrixhub subscription create --property P --database db_…
-    matrixhub subscription create --property P --database db_… --events --pattern 'matrix.#'
+    matrixhub database create --property P --name reports --sensors --events 'matrix.#'
+    matrixhub subscription create --property P --database reports
     matrixhub database sheet db_… > sheet.md
     """
     limits = _changed(Limits(), connections, statement_timeout, work_mem, temp)
 
     async def work() -> tuple[CustomerDatabase, Secret, Sequence[str], Address]:
+        for pattern in events or ():
+            check_pattern(pattern)
         async with open_desk(data) as desk:
             made = await desk.hosted.create(PropertyId(property_id), name, limits)
             address = await read_address(desk.operator.database, desk.place)
             return made.record, made.password, made.weaknesses, address
 
+    async def fill() -> list[SubscriptionId]:
+        async with open_desk(data) as desk:
+            asked = subscriptions_asked(record, sensors=sensors, events=events or ())
+            return [(await make_subscription(desk.operator, data, one, property_id)).id for one in asked]
+
     record, password, weaknesses, address = run_command(work)
     told = {"id": record.id, **_login(record, password, address)}
-    if as_json:
-        print_json({**told, "weaknesses": list(weaknesses)})
-        return
-    _print_table(told)
-    for weakness in weaknesses:
-        typer.echo(f"Note: {weakness}", err=True)
-    typer.echo("The password is not shown again. Next: matrixhub subscription create --help", err=True)
+    # What fails from here on must not take the password along, which is told once.
+    if not as_json:
+        _print_table(told)
+        for weakness in weaknesses:
+            typer.echo(f"Note: {weakness}", err=True)
+        typer.echo("The password is not shown again.", err=True)
+    made: list[SubscriptionId] = []
+    try:
+        made = run_command(fill)
+    finally:
+        if as_json:
+            print_json({**told, "weaknesses": list(weaknesses), "subscriptions": made})
+    if not as_json:
+        for subscription_id in made:
+            typer.echo(f"{subscription_id} fills it", err=True)
 
 
 @database.command("list")
@@ -345,6 +366,21 @@ def ca(data: DataOption = None) -> None:
         return required_ca(hosting_place(settings, data_directory(settings)))
 
     typer.echo(run_command(work), nl=False)
+
+
+def subscriptions_asked(
+    record: CustomerDatabase, *, sensors: bool, events: Sequence[str]
+) -> Sequence[Mapping[str, object]]:
+    """The documents of the subscriptions that fill a database."""
+    asked: list[Mapping[str, object]] = []
+    if sensors:
+        asked.append({"name": f"{record.name[:180]}: readings", "database": record.id})
+    if events:
+        wanted = {"patterns": list(events)}
+        asked.append(
+            {"name": f"{record.name[:180]}: events", "database": record.id, "source": "events", "filter": wanted}
+        )
+    return asked
 
 
 async def make_sheet(desk: Desk, record: CustomerDatabase) -> Sheet:
