@@ -18,7 +18,7 @@ from typing import Any
 
 import asyncpg
 
-from matrixhub.databases import schema
+from matrixhub.databases import partitions, schema
 from matrixhub.model.database import HostedNames, Limits
 from matrixhub.model.errors import DatabaseBusy, HostingRefused
 from matrixhub.model.ids import DatabaseId
@@ -179,12 +179,13 @@ async def furnish(dsn: str, names: HostedNames, rights: Rights) -> None:
     """The published schema in it, its rights, and what everybody may elsewhere closed. Raises: StoreError."""
     async with connected(dsn, database=names.database) as connection, connection.transaction():
         await connection.execute(f"set local role {names.owner}")
-        for statement in schema.statements().values():
+        for statement in schema.statements(hosted=True).values():
             await connection.execute(statement)
         await connection.execute(
             "insert into matrix.schema_version (version) values ($1) on conflict do nothing", schema.VERSION
         )
         await connection.execute(_SQL["schema_rights"].format(reader=names.reader, writer=names.writer))
+        await partitions.make_ahead(connection)
         await connection.execute("reset role")
         if rights.super:
             await _close_functions(connection, names)

@@ -16,15 +16,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from matrixhub.databases.schema import split
 from matrixhub.model.database import CustomerDatabase, Limits
 from matrixhub.model.errors import StoreError
 from matrixhub.observe import Observe, ReaderStopped, ReadersUnrestrained, StoreFailed
 from matrixhub.ports import Clock
+from matrixhub.store.sql import load_statements
 
 ROUND_S = 1.0
 LOOK_S = 10.0
@@ -50,7 +49,7 @@ STEPS = 4
 OWN_MIB = 64
 """What a backend takes for itself, its catalogues and plans."""
 
-_SQL = split((files("matrixhub.databases") / "warden.sql").read_text(encoding="utf-8"))
+_SQL = load_statements("warden.sql", "matrixhub.databases")
 
 Verdict = Literal["cancel", "terminate"]
 
@@ -112,7 +111,7 @@ class Warden:
         clock: Clock,
         observe: Observe,
     ) -> None:
-        """`connection` lends one to the server of the hub, which hosts the databases."""
+        """`connection` lends one to the server of the hub; `databases` tells which ones it hosts there."""
         self._connection = connection
         self._databases = databases
         self._clock = clock
@@ -128,7 +127,7 @@ class Warden:
             try:
                 if self._clock.monotonic() - looked_s >= LOOK_S:
                     looked_s = self._clock.monotonic()
-                    self._hosted = {one.reader: one for one in await self._databases() if one.hosting == "hub"}
+                    self._hosted = {one.reader: one for one in await self._databases()}
                 await self.round()
             except StoreError as error:
                 self._observe(StoreFailed(step="warden", error=error.message))
