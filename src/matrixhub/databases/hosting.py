@@ -40,6 +40,7 @@ SCRAM_ITERATIONS = 4096
 _SQL = load_statements("hosting.sql", "matrixhub.databases")
 _CLOSED_FUNCTIONS = (
     "^(lo_.*|loread|lowrite|pg_(try_)?advisory_.*|pg_notify|pg_lock_status|pg_prepared_xact"
+    "|pg_logical_emit_message|pg_export_snapshot|pg_tablespace_size"
     "|pg_stat_get_(activity|backend|db|progress|wal|replication|subscription|slru|io|checkpointer|bgwriter|archiver).*"
     "|pg_get_replication_slots|pg_show_replication_origin_status|pg_notification_queue_usage)$"
 )
