@@ -104,7 +104,7 @@ def weeks_to_make(now: datetime, known: Iterable[str], late: Iterable[datetime],
 async def make_ahead(connection: Any) -> None:
     """Make the partitions of the next weeks in a new database, as the owner of its tables."""
     for week in weeks_to_make(await connection.fetchval("select now()"), (), (), _EPOCH):
-        await _make(connection, week)
+        await make_week(connection, week)
 
 
 async def keep_up(connection: Any, clock: Clock, retention_days: int) -> Kept:
@@ -120,7 +120,7 @@ async def keep_up(connection: Any, clock: Clock, retention_days: int) -> Kept:
     dropped: list[str] = []
     waiting: list[str] = []
     for week in weeks_to_make(now, names, late, before):
-        (made if await _make(connection, week) else waiting).append(partition_name(week))
+        (made if await make_week(connection, week) else waiting).append(partition_name(week))
     for name in names:
         start = partition_week(name)
         if start is not None and start + WEEK <= before:
@@ -139,7 +139,8 @@ async def _newest(connection: Any, names: Iterable[str]) -> datetime | None:
     return None
 
 
-async def _make(connection: Any, week: datetime) -> bool:
+async def make_week(connection: Any, week: datetime) -> bool:
+    """Make the partition of a week that has none; whether that could be done now."""
     name, until = partition_name(week), week + WEEK
     try:
         async with connection.transaction():
