@@ -1,4 +1,4 @@
-"""A customer's database that the hub hosts: the published query on it, what it takes, and what its readers may not slow."""
+"""A customer's database that the hub hosts: the published query, what it takes, and whom its readers do not slow."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -84,7 +85,8 @@ async def _queries(hub: Hub, bench: Bench) -> Sequence[Row]:
 _SIZES = """
 select case c.relkind when 'r' then 'table' else regexp_replace(c.relname, '^sensor_data_\\d+_', '') end as part,
   sum(pg_relation_size(c.oid))::float8 as bytes
-from pg_class c where c.relnamespace = 'matrix'::regnamespace and c.relname ~ '^sensor_data_\\d' and c.relkind in ('r', 'i')
+from pg_class c
+where c.relnamespace = 'matrix'::regnamespace and c.relname ~ '^sensor_data_\\d' and c.relkind in ('r', 'i')
 group by 1
 """
 
@@ -140,6 +142,7 @@ def _published_day(building: Building, day: date) -> str:
     return people.sql.replace(hour, whole)
 
 
+@cache
 def _building(number: int) -> Building:
     site = bench_site()
     return Building(

@@ -130,6 +130,22 @@ class EngineStopped(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CertificateRenewed(Fact):
+    """An embedded engine has another certificate, for connections from now on."""
+
+    engine: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CertificateNotRenewed(Fact):
+    """The certificate of an embedded engine ends soon and could not be renewed; it is tried again in an hour."""
+
+    level: ClassVar[Level] = "error"
+    engine: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineLeftover(Fact):
     """An engine that a killed hub had left behind was ended before the start."""
 

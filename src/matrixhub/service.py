@@ -20,22 +20,34 @@ from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.relay import Relay
 from matrixhub.config import (
     Settings,
+    data_directory,
     listen_address,
     policy_defaults,
     quota_defaults,
     rate_defaults,
     tls_listen_address,
 )
+from matrixhub.databases.sheet import Place
 from matrixhub.databases.upkeep import Upkeep
 from matrixhub.databases.warden import Warden
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
+from matrixhub.deliveries.destinations.dispatcher import Dispatcher
 from matrixhub.deliveries.destinations.https import open_https_sender
+from matrixhub.deliveries.destinations.postgres import open_postgres_sender
+from matrixhub.deliveries.destinations.reaching import Reaching
 from matrixhub.deliveries.key_sets import KeySets, open_key_sets
 from matrixhub.deliveries.notices import Notices
 from matrixhub.deliveries.recent import HeardBus, Recent
 from matrixhub.deliveries.retention import Retention, RetentionSettings
-from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
+from matrixhub.engines import (
+    DataDirectory,
+    EmbeddedEngines,
+    authority_path,
+    open_engines,
+    read_running,
+    read_secrets,
+)
 from matrixhub.ingest import Acceptor, IngestApp, Registry
 from matrixhub.ingest.normalise import TimeRules
 from matrixhub.ingest.sightings import Sightings
@@ -153,7 +165,10 @@ async def run_embedded(
     """
     with DataDirectory.open(path) as directory:
         async with AsyncExitStack() as resources:
-            engines = await resources.enter_async_context(open_engines(directory, settings.engines, observe))
+            databases = settings.databases
+            engines = await resources.enter_async_context(
+                open_engines(directory, settings.engines, observe, listen=databases.listen, host=databases.host)
+            )
             endpoints = Endpoints(
                 postgres_dsn=engines.endpoints.postgres_dsn,
                 nats_url=engines.endpoints.nats_url,
@@ -240,6 +255,19 @@ def find_endpoints(settings: Settings, path: Path) -> Endpoints:
     )
 
 
+def hosting_place(settings: Settings, path: Path) -> Place:
+    """Where the databases are that the hub hosts, as far as settings and data directory say."""
+    ours = not settings.engines.postgres.dsn
+    ca_file = Path(settings.databases.ca_file) if settings.databases.ca_file else None
+    return Place(
+        ours=ours,
+        listen=settings.databases.listen,
+        host=settings.databases.host,
+        port_kept=settings.engines.postgres.port != 0,
+        ca_path=ca_file or (authority_path(path) if ours else None),
+    )
+
+
 def make_codec(settings: Settings, endpoints: Endpoints) -> Codec:
     """What subscriptions are read and written with."""
     return Codec(
@@ -265,12 +293,16 @@ def stream_settings(settings: Settings) -> StreamSettings:
 
 
 @asynccontextmanager
-async def open_sender(settings: Settings, postgres_dsn: str, codec: Codec) -> AsyncIterator[Sender]:
+async def open_sender(settings: Settings, database: Database, codec: Codec) -> AsyncIterator[Sender]:
     """What carries pushes: for a worker, and for a face that sends a test."""
-    tokens = PostgresTokens(postgres_dsn, codec.sealer)
+    tokens, clock, allowance = PostgresTokens(database.dsn, codec.sealer), SystemClock(), allowed_to_all(settings)
+    reaching = Reaching(database.dsn, allowance)
     try:
-        async with open_https_sender(allowed_to_all(settings), tokens, SystemClock()) as sender:
-            yield sender
+        async with (
+            open_https_sender(allowance, tokens, clock) as https,
+            open_postgres_sender(Databases(database, codec.sealer), reaching, clock) as postgres,
+        ):
+            yield Dispatcher(https, {"postgres": postgres})
     finally:
         await tokens.close()
 
@@ -328,7 +360,7 @@ async def _run_roles(
             ingest = await _add_ingest(settings, database, bus, observe, stages, http_done, alone=engines is not None)
         codec = make_codec(settings, endpoints)
         sender = await resources.enter_async_context(
-            closed_within(open_sender(settings, endpoints.postgres_dsn, codec), gave_up("sender"))
+            closed_within(open_sender(settings, database, codec), gave_up("sender"))
         )
         if "deliveries" in roles:
             leases = PostgresLeases(database, codec, observe)
@@ -403,6 +435,7 @@ def _parts(
         unhealthy_after_s=settings.devices.unhealthy_after_s,
         public_url=settings.http.public_url,
         media_bytes_max=settings.media.property_bytes_max,
+        hosting=hosting_place(settings, data_directory(settings)),
     )
 
 

@@ -150,7 +150,7 @@ class HostedDatabases:
         What was interrupted is gone on with by another drop, also of a database that was never finished.
         Raises: NotFound, Conflict while subscriptions lead to it and are not to go too, DatabaseBusy, StoreError.
         """
-        _hosted(await self._kept.show(database_id, property_id))
+        require_hosted(await self._kept.show(database_id, property_id))
         names = HostedNames.of(database_id)
         dsn = self._database.dsn
         async with hosting.alone_with(dsn, database_id):
@@ -178,7 +178,7 @@ class HostedDatabases:
         """The record of an interrupted create of that name, else a new one, of version 0."""
         found = await self._kept.named(property_id, name)
         if found is None:
-            return _new(property_id, name, limits)
+            return hosted_record(property_id, name, limits)
         if found.state == "dropping":
             raise DatabaseBusy(f"database {found.id} of that name is being dropped: matrixhub database drop {found.id}")
         if found.state != "making":
@@ -189,9 +189,7 @@ class HostedDatabases:
         self, kept: Databases, database_id: DatabaseId, property_id: PropertyId
     ) -> tuple[CustomerDatabase, HostedNames]:
         record = await kept.show(database_id, property_id)
-        _hosted(record)
-        if record.state != "ready":
-            raise DatabaseBusy(_unfinished(record))
+        require_ready(record)
         return record, HostedNames.of(database_id)
 
     async def _end_sessions(self, role: str) -> int:
@@ -217,7 +215,8 @@ def check_name(name: str) -> None:
         raise InvalidValue(f"name is 1 to 200 characters that can be printed, not {name[:200]!r}")
 
 
-def _new(property_id: PropertyId, name: str, limits: Limits) -> CustomerDatabase:
+def hosted_record(property_id: PropertyId, name: str, limits: Limits) -> CustomerDatabase:
+    """The record of a database to be made, of version 0."""
     database_id = DatabaseId(new_id("db"))
     names = HostedNames.of(database_id)
     return CustomerDatabase(
@@ -237,7 +236,15 @@ def _new(property_id: PropertyId, name: str, limits: Limits) -> CustomerDatabase
     )
 
 
-def _hosted(record: CustomerDatabase) -> None:
+def require_ready(record: CustomerDatabase) -> None:
+    """Raises: Conflict if the hub does not host it, DatabaseBusy if it was not finished."""
+    require_hosted(record)
+    if record.state != "ready":
+        raise DatabaseBusy(_unfinished(record))
+
+
+def require_hosted(record: CustomerDatabase) -> None:
+    """Raises: Conflict if the hub does not host it."""
     if record.hosting != "hub":
         raise Conflict(f"database {record.id} is the customer's own, on {record.server.host}; the hub does not rule it")
 

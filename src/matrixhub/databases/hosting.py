@@ -19,15 +19,12 @@ from typing import Any
 import asyncpg
 
 from matrixhub.databases import partitions, schema
-from matrixhub.model.database import HostedNames, Limits
+from matrixhub.model.database import CUSTOMERS, HostedNames, Limits
 from matrixhub.model.errors import DatabaseBusy, HostingRefused
 from matrixhub.model.ids import DatabaseId
 from matrixhub.model.secret import Secret
 from matrixhub.store.pool import store_errors
 from matrixhub.store.sql import load_statements
-
-CUSTOMERS = "matrixhub_customers"
-"""The role that all readers are members of; it has no rights, `pg_hba.conf` knows by it who may come from elsewhere."""
 
 WRITER_CONNECTIONS_MAX = 20
 CONNECT_S = 10.0

@@ -32,6 +32,10 @@ Step = Literal["reach", "tls", "login", "rights", "schema"]
 STEPS: tuple[Step, ...] = ("reach", "tls", "login", "rights", "schema")
 
 PORT = 5432
+CUSTOMERS = "matrixhub_customers"
+"""The role that all readers of hosted databases are members of; it has no rights, but `pg_hba.conf` knows by it who may
+come from elsewhere."""
+
 URL_PREFIX = "database:"
 """What a destination has in place of a URL; behind it stands the id of the database."""
 

@@ -527,9 +527,21 @@ class DatabaseFault(DestinationUnreachable):
 
     code = "MH-D010"
 
-    def __init__(self, message: str, *, step: str) -> None:
+    def __init__(self, message: str = "", *, step: str = "reach") -> None:
         super().__init__(message)
         self.step = step
+
+
+class DatabaseUnknown(DeliveryError):
+    """Where a customer's database is cannot be found out now; it was not asked."""
+
+    code = "MH-D011"
+
+
+class RowsRefused(DestinationRefused):
+    """A customer's database refuses more rows of a push than can be told apart in time; it is sent in parts."""
+
+    code = "MH-D012"
 
 
 class HostingRefused(MatrixHubError):

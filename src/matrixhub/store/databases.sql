@@ -11,11 +11,15 @@ select d.*, coalesce((select array_agg(e.target) from egress_allowances e where 
 from databases d where id = $1 and ($2 = '' or property_id = $2);
 
 -- name: list
-select d.*, '{}'::text[] as egress_allow
+select d.*, coalesce((select array_agg(e.target) from egress_allowances e where e.property_id = d.property_id), '{}')
+  as egress_allow
 from databases d where $1 = '' or property_id = $1 order by created_at, id;
 
 -- name: version
 select version from databases where id = $1;
+
+-- name: property_has
+select exists (select from databases where property_id = $1 and id = $2);
 
 -- name: save
 update databases set name = $2, host = $3, port = $4, database = $5, user_name = $6, password = $7, tls = $8,
