@@ -515,13 +515,14 @@ class PartitionsKept(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReaderStopped(Fact):
-    """A query or session of a customer's reader took longer than it may, and was ended."""
+    """A query or session of a customer's reader took longer than it may, or more memory, and was ended."""
 
     level: ClassVar[Level] = "warning"
     database: str
     how: str
     state: str
     seconds: float
+    memory_mib: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,6 +28,8 @@ from matrixhub.config import (
     tls_listen_address,
 )
 from matrixhub.databases.sheet import Place
+from matrixhub.databases.upkeep import Upkeep
+from matrixhub.databases.warden import Warden
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.dispatcher import Dispatcher
@@ -52,6 +54,7 @@ from matrixhub.ingest.sightings import Sightings
 from matrixhub.ingest.window import Window
 from matrixhub.ingest.writer import Writer
 from matrixhub.lifecycle import SystemClock, closed_within, end_within, until_stopped
+from matrixhub.model.database import CustomerDatabase
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
@@ -80,7 +83,15 @@ from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
 from matrixhub.store.databases import Databases
 from matrixhub.store.devices import save_sightings
-from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, STORE_DUTY, PostgresDuty
+from matrixhub.store.duty import (
+    AUDIT_DUTIES,
+    RELAY_DUTY,
+    RETENTION_DUTIES,
+    SCHEDULER_DUTY,
+    STORE_DUTY,
+    UPKEEP_DUTY,
+    PostgresDuty,
+)
 from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
 from matrixhub.store.keys import digest, keep_local_key
 from matrixhub.store.leases import PostgresLeases
@@ -357,6 +368,7 @@ async def _run_roles(
             worker = await _add_deliveries(settings, worker_id, database, leases, buses, sender, observe, stages)
             checks["deliveries"] = _as_check(worker.healthy)
             _add_notices(settings, database, codec, buses, sender, observe, stages)
+            _add_care_of_databases(database, codec, observe, stages)
         if "relay" in roles:
             checks["relay"] = _as_check(_add_relay(database, buses["events"], observe, stages).healthy)
         if "scheduler" in roles:
@@ -536,6 +548,19 @@ async def _add_deliveries(
     stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
     await _add_bookkeeping(settings, database, buses, recent, observe, stages)
     return worker
+
+
+def _add_care_of_databases(database: Database, codec: Codec, observe: Observe, stages: list[Stage]) -> None:
+    """What looks after the databases that the hub hosts, and after who reads in them."""
+    records, clock = Databases(database, codec.sealer), SystemClock()
+
+    async def hosted() -> Sequence[CustomerDatabase]:
+        return [one for one in await records.list() if one.hosting == "hub" and one.state == "ready"]
+
+    upkeep = Upkeep(database.dsn, hosted, PostgresDuty(database.dsn, UPKEEP_DUTY), clock, observe)
+    warden = Warden(database.connection, hosted, clock, observe)
+    stages.append((upkeep.name, upkeep.run))
+    stages.append((warden.name, warden.run))
 
 
 def _add_scheduler(database: Database, observe: Observe, stages: list[Stage]) -> Scheduler:

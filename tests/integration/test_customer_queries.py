@@ -1,4 +1,4 @@
-"""The example queries on readings of a building, and the calendar of their columns, each against another calculation."""
+"""The example queries on readings of a building, and the calendar of the columns, against other calculations."""
 
 from __future__ import annotations
 
@@ -110,9 +110,9 @@ def of(*devtypes: str, since: datetime = START, until: datetime | None = None) -
     """The readings of the building and types, of the day unless until says otherwise."""
     end = until or START + timedelta(days=1)
     for one in TAKEN:
-        if one.slot.building_id == BUILDING.id and f"{one.slot.devtype}".removeprefix("SMARTCLEAN#") in devtypes:
-            if since.timestamp() * 1000 <= one.ms < end.timestamp() * 1000:
-                yield one
+        ours = one.slot.building_id == BUILDING.id and one.slot.devtype.removeprefix("SMARTCLEAN#") in devtypes
+        if ours and since.timestamp() * 1000 <= one.ms < end.timestamp() * 1000:
+            yield one
 
 
 def grouped(taken: Iterable[Taken], key: Callable[[Taken], Any], value: Callable[[Taken], Any]) -> dict[Any, list[Any]]:
@@ -373,7 +373,7 @@ async def test_the_calendar_is_that_which_postgresql_computes(
 async def check_days(connection: asyncpg.Connection, slot: Slot, day: date) -> None:
     """Each day of the examples has exactly the readings whose local date it is: none in two, none left out."""
     building = Building(id=slot.building_id, property_id=slot.property_id, name="B", time_zone=slot.time_zone)
-    bounds = "select count(*) from matrix.sensor_data where pid = :'building' and time >= :'day_start' and time < :'next_day'"
+    bounds = "select count(*) from matrix.sensor_data where time >= :'day_start' and time < :'next_day'"
     for on in (day - timedelta(days=1), day, day + timedelta(days=1)):
         query = filled(bounds, places(building, on))
         by_date = await connection.fetchval(

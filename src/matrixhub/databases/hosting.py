@@ -18,7 +18,7 @@ from typing import Any
 
 import asyncpg
 
-from matrixhub.databases import schema
+from matrixhub.databases import partitions, schema
 from matrixhub.model.database import CUSTOMERS, HostedNames, Limits
 from matrixhub.model.errors import DatabaseBusy, HostingRefused
 from matrixhub.model.ids import DatabaseId
@@ -37,6 +37,7 @@ SCRAM_ITERATIONS = 4096
 _SQL = load_statements("hosting.sql", "matrixhub.databases")
 _CLOSED_FUNCTIONS = (
     "^(lo_.*|loread|lowrite|pg_(try_)?advisory_.*|pg_notify|pg_lock_status|pg_prepared_xact"
+    "|pg_logical_emit_message|pg_export_snapshot|pg_tablespace_size"
     "|pg_stat_get_(activity|backend|db|progress|wal|replication|subscription|slru|io|checkpointer|bgwriter|archiver).*"
     "|pg_get_replication_slots|pg_show_replication_origin_status|pg_notification_queue_usage)$"
 )
@@ -182,6 +183,7 @@ async def furnish(dsn: str, names: HostedNames, rights: Rights) -> None:
             "insert into matrix.schema_version (version) values ($1) on conflict do nothing", schema.VERSION
         )
         await connection.execute(_SQL["schema_rights"].format(reader=names.reader, writer=names.writer))
+        await partitions.make_ahead(connection)
         await connection.execute("reset role")
         if rights.super:
             await _close_functions(connection, names)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib.resources import files
+
+from matrixhub.store.sql import load_statements
 
 VERSION = 1
 """Of the schema; `matrix.schema_version` says which one a database has."""
 
-_NAME = re.compile(r"^-- name: (\w+)[ \t]*$", re.MULTILINE)
 _COMMENT = re.compile(r"^--.*\n?", re.MULTILINE)
 _PARTITIONED = " partition by range (time)"
 VIEWS = ("latest_readings", "people", "occupancy", "ammonia")
@@ -30,20 +30,7 @@ def statements(*, hosted: bool = False) -> Mapping[str, str]:
     """
     clause = _PARTITIONED if hosted else ""
     return {
-        name: statement.replace(" {partitioned}", clause)
-        for name, statement in split((files("matrixhub.databases") / "schema.sql").read_text(encoding="utf-8")).items()
+        name: _COMMENT.sub("", statement).strip().replace(" {partitioned}", clause)
+        for name, statement in load_statements("schema.sql", "matrixhub.databases").items()
         if hosted or name not in _HOSTED
-    }
-
-
-def split(text: str) -> Mapping[str, str]:
-    """The named statements of a text, without the comments between them.
-
-    >>> split("-- all of them\\n-- name: all\\nselect 1;\\n-- and more\\n")
-    {'all': 'select 1'}
-    """
-    parts = _NAME.split(text)
-    return {
-        name: _COMMENT.sub("", statement).strip().rstrip(";")
-        for name, statement in zip(parts[1::2], parts[2::2], strict=True)
     }

@@ -2,7 +2,7 @@
 
 -- name: sessions
 select pid, usename as role, datname as database, backend_start, backend_type, leader_pid, coalesce(state, '') as state,
-  query_start, state_change,
+  query_start,
   coalesce(extract(epoch from clock_timestamp() - query_start), 0)::float8 as running_s,
   coalesce(extract(epoch from clock_timestamp() - state_change), 0)::float8 as since_s,
   coalesce(extract(epoch from clock_timestamp() - xact_start), 0)::float8 as transaction_s
