@@ -54,6 +54,10 @@ TimeoutOption = Annotated[float | None, typer.Option("--statement-timeout", help
 WorkMemOption = Annotated[int | None, typer.Option("--work-mem", help="MiB that a step of a query may take in memory.")]
 TempOption = Annotated[int | None, typer.Option("--temp", help="MiB of temporary files that a session may write.")]
 
+RetentionOption = Annotated[
+    int | None, typer.Option("--retention-days", help="Days that readings and events are kept at least.")
+]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
@@ -91,6 +95,7 @@ def create(
     statement_timeout: TimeoutOption = None,
     work_mem: WorkMemOption = None,
     temp: TempOption = None,
+    retention: RetentionOption = None,
     sensors: Annotated[bool, typer.Option("--sensors", help="Fill it with readings from now on.")] = False,
     events: Annotated[
         list[str] | None,
@@ -109,7 +114,7 @@ def create(
     matrixhub subscription create --property P --database reports
     matrixhub database sheet db_… > sheet.md
     """
-    limits = _changed(Limits(), connections, statement_timeout, work_mem, temp)
+    limits = _changed(Limits(), connections, statement_timeout, work_mem, temp, retention)
 
     async def work() -> tuple[CustomerDatabase, Secret, Sequence[str], Address]:
         for pattern in events or ():
@@ -261,10 +266,11 @@ def resize(
     statement_timeout: TimeoutOption = None,
     work_mem: WorkMemOption = None,
     temp: TempOption = None,
+    retention: RetentionOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change what readers may take; what is not given stays. It counts for their sessions from then on.
+    """Change what readers may take, and how long is kept; what is not given stays. It counts for sessions from then on.
 
     \b
     matrixhub database resize db_… --connections 20 --statement-timeout 120
@@ -273,7 +279,7 @@ def resize(
     async def work() -> CustomerDatabase:
         async with open_desk(data) as desk:
             record = await desk.find(database_id)
-            limits = _changed(record.limits, connections, statement_timeout, work_mem, temp)
+            limits = _changed(record.limits, connections, statement_timeout, work_mem, temp, retention)
             if limits == record.limits:
                 raise InvalidValue("nothing to change: give at least one limit that differs")
             return await desk.hosted.resize(record.id, record.property_id, limits)
@@ -445,13 +451,19 @@ def _login(record: CustomerDatabase, password: Secret, address: Address) -> dict
 
 
 def _changed(
-    limits: Limits, connections: int | None, statement_timeout: float | None, work_mem: int | None, temp: int | None
+    limits: Limits,
+    connections: int | None,
+    statement_timeout: float | None,
+    work_mem: int | None,
+    temp: int | None,
+    retention: int | None,
 ) -> Limits:
     given: dict[str, Any] = {
         "connections_max": connections,
         "statement_timeout_s": statement_timeout,
         "work_mem_mib": work_mem,
         "temp_mib_max": temp,
+        "retention_days": retention,
     }
     return replace(limits, **{name: value for name, value in given.items() if value is not None})
 

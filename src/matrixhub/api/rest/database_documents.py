@@ -17,14 +17,17 @@ StatementTimeout = Annotated[float, Meta(ge=1, le=3600, description="Seconds a q
 WorkMem = Annotated[int, Meta(ge=1, le=1024, description="MiB that a step of a query may take in memory.")]
 TempMax = Annotated[int, Meta(ge=0, le=102_400, description="MiB of temporary files that a session may write.")]
 
+RetentionDays = Annotated[int, Meta(ge=1, le=3650, description="Days that readings and events are kept at least.")]
+
 
 class LimitsView(Given, frozen=True, kw_only=True):
-    """What the readers of a database may take of its server."""
+    """What the readers of a database may take of its server, and how long it keeps."""
 
     connections_max: ConnectionsMax
     statement_timeout_s: StatementTimeout
     work_mem_mib: WorkMem
     temp_mib_max: TempMax
+    retention_days: RetentionDays
 
 
 class ReaderView(Given, frozen=True, kw_only=True):
@@ -143,6 +146,7 @@ class LimitsChange(Taken, frozen=True, kw_only=True):
     statement_timeout_s: StatementTimeout | None = None
     work_mem_mib: WorkMem | None = None
     temp_mib_max: TempMax | None = None
+    retention_days: RetentionDays | None = None
 
 
 class NewDatabase(Taken, frozen=True, kw_only=True):
