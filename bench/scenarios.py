@@ -59,7 +59,7 @@ Scenario = Callable[[Bench], Sequence[Row]]
 def ingest_batched(bench: Bench) -> Sequence[Row]:
     """500 readings a request, to JetStream, over TLS, to the receiver; and what memory that takes."""
     total = _rounded(BATCHED_RATE_MIN * SPARE * bench.seconds)
-    with _under_load(bench, BATCHED_CONNECTIONS) as (hub, generator), Memory(hub.pid) as memory:
+    with under_load(bench, BATCHED_CONNECTIONS) as (hub, generator), Memory(hub.pid) as memory:
         generator.ask("prepare", readings=total, per_request=PER_REQUEST)
         usage, spent = Usage(hub=hub.pid, receiver=bench.receiver.pid, generator=generator.pid), hub.spent()
         sent = generator.ask("send", timeout_s=_patience_s(bench))
@@ -97,7 +97,7 @@ def ingest_batched(bench: Bench) -> Sequence[Row]:
 def ingest_single(bench: Bench) -> Sequence[Row]:
     """One reading a request."""
     total = _rounded(SINGLE_RATE_MIN * SPARE * bench.seconds)
-    with _under_load(bench, SINGLE_CONNECTIONS) as (hub, generator):
+    with under_load(bench, SINGLE_CONNECTIONS) as (hub, generator):
         generator.ask("prepare", readings=total, per_request=1)
         usage, spent = Usage(hub=hub.pid, receiver=bench.receiver.pid, generator=generator.pid), hub.spent()
         sent = generator.ask("send", timeout_s=_patience_s(bench))
@@ -119,7 +119,7 @@ def ingest_single(bench: Bench) -> Sequence[Row]:
 
 def latency(bench: Bench) -> Sequence[Row]:
     """1,000 readings a second, evenly, from 1,000 devices: how long after it was sent does a reading arrive."""
-    with _under_load(bench, PACED_CONNECTIONS) as (hub, generator):
+    with under_load(bench, PACED_CONNECTIONS) as (hub, generator):
         generator.ask("pace", rate=PACED_RATE, seconds=PACED_WARM_UP_S)
         wait_received(bench, _WARM_UP + round(PACED_RATE * PACED_WARM_UP_S))
         bench.receiver.ask("open_books", stamps=True)
@@ -164,7 +164,7 @@ def latency(bench: Bench) -> Sequence[Row]:
 def backlog(bench: Bench) -> Sequence[Row]:
     """The receiver is away while 1,000,000 readings come in; then it is back."""
     total = BACKLOG_READINGS
-    with _under_load(bench, BATCHED_CONNECTIONS, env=_QUICK_RETRIES) as (hub, generator), Memory(hub.pid) as memory:
+    with under_load(bench, BATCHED_CONNECTIONS, env=_QUICK_RETRIES) as (hub, generator), Memory(hub.pid) as memory:
         idle_mb = memory.now_mb()
         # The measure is the hub at the same load: what it remembers to recognise repeats is there, backlog or not.
         sent = _send(bench, generator, total)
@@ -213,7 +213,7 @@ def _send(bench: Bench, generator: Child, total: int) -> dict[str, Any]:
 def hub_push_1(bench: Bench) -> Sequence[Row]:
     """The hub with one reading a push, in order, one push in flight, each push's place committed."""
     total = round(PUSHES_1_PER_S * bench.seconds)
-    with _under_load(bench, BATCHED_CONNECTIONS, batch_items=1, warm_up=100) as (hub, generator):
+    with under_load(bench, BATCHED_CONNECTIONS, batch_items=1, warm_up=100) as (hub, generator):
         generator.ask("prepare", readings=total, per_request=PER_REQUEST)
         usage, spent = Usage(hub=hub.pid, receiver=bench.receiver.pid), hub.spent()
         sent = generator.ask("send", timeout_s=_patience_s(bench))
@@ -265,7 +265,7 @@ _QUICK_RETRIES = {"MATRIXHUB_DELIVERIES__RETRY_SCHEDULE_S": "[1.0]"}
 
 
 @contextlib.contextmanager
-def _under_load(
+def under_load(
     bench: Bench,
     connections: int,
     *,

@@ -30,6 +30,7 @@ NOT_SETTINGS = frozenset({"MATRIXHUB_CONFIG", "MATRIXHUB_KEY", "MATRIXHUB_URL"})
 HIDDEN = "…"
 _SECRET_PATHS = frozenset({"secrets.master_key"})
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9_.\-\[\]:]+(?:/[A-Za-z0-9_.~/-]*)?")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 _CREDENTIALS = re.compile(r"(?<=://)[^/,\s]*(?=@)|(?<=[?&]password=)[^&,\s]*")
 
 
@@ -66,6 +67,14 @@ class Engines(Frozen, frozen=True):
 
     postgres: PostgresEngine
     nats: NatsEngine
+
+
+class DatabaseSettings(Frozen, frozen=True):
+    """The databases that the hub hosts for customers."""
+
+    listen: tuple[str, ...]
+    host: str
+    ca_file: str
 
 
 class Streams(Frozen, frozen=True):
@@ -187,6 +196,7 @@ class Settings(Frozen, frozen=True):
 
     data: Data
     engines: Engines
+    databases: DatabaseSettings
     streams: Streams
     http: Http
     ingest: Ingest
@@ -397,6 +407,7 @@ _NOT_NEGATIVE = (
 def _check(settings: Settings) -> None:
     """What a type cannot say."""
     _check_http(settings)
+    _check_databases(settings)
     for path in (*_POSITIVE, *_NOT_NEGATIVE):
         value = attrgetter(path)(settings)
         if not 0 <= value < float("inf") or (value == 0 and path in _POSITIVE):
@@ -416,6 +427,19 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError("secrets.master_key is 64 hexadecimal digits")
     if bool(settings.engines.postgres.dsn) != bool(settings.engines.nats.url):
         raise ConfigurationError("engines.postgres.dsn and engines.nats.url: give both or neither")
+
+
+def _check_databases(settings: Settings) -> None:
+    databases = settings.databases
+    for address in databases.listen:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError as error:
+            raise ConfigurationError(f"databases.listen has addresses such as 0.0.0.0, not {address!r}") from error
+    if databases.host and not _HOST.fullmatch(databases.host):
+        raise ConfigurationError(f"databases.host is a host name or an address, not {databases.host!r}")
+    if settings.engines.postgres.dsn and databases.listen:
+        raise ConfigurationError("databases.listen is for the embedded PostgreSQL; engines.postgres.dsn names another")
 
 
 def _check_http(settings: Settings) -> None:

@@ -131,6 +131,22 @@ class EngineStopped(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CertificateRenewed(Fact):
+    """An embedded engine has another certificate, for connections from now on."""
+
+    engine: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CertificateNotRenewed(Fact):
+    """The certificate of an embedded engine ends soon and could not be renewed; it is tried again in an hour."""
+
+    level: ClassVar[Level] = "error"
+    engine: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineLeftover(Fact):
     """An engine that a killed hub had left behind was ended before the start."""
 
@@ -496,6 +512,37 @@ class PartitionsKept(Fact):
     made: str
     dropped: str
     rows_moved: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReaderStopped(Fact):
+    """A query or session of a customer's reader took longer than it may, or more memory, and was ended."""
+
+    level: ClassVar[Level] = "warning"
+    database: str
+    how: str
+    state: str
+    seconds: float
+    memory_mib: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadersUnrestrained(Fact):
+    """Queries of customers share processor and memory with the hub as equals, for they cannot be held back."""
+
+    level: ClassVar[Level] = "warning"
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabaseKept(Fact):
+    """Partitions of a customer's database were made or dropped, or rows that are too old deleted."""
+
+    database: str
+    made: str
+    dropped: str
+    deleted: int
+    waiting: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,12 +21,16 @@ from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.bus.relay import Relay
 from matrixhub.config import (
     Settings,
+    data_directory,
     listen_address,
     policy_defaults,
     quota_defaults,
     rate_defaults,
     tls_listen_address,
 )
+from matrixhub.databases.sheet import Place
+from matrixhub.databases.upkeep import Upkeep
+from matrixhub.databases.warden import Warden
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.dispatcher import Dispatcher
@@ -37,13 +41,21 @@ from matrixhub.deliveries.key_sets import KeySets, open_key_sets
 from matrixhub.deliveries.notices import Notices
 from matrixhub.deliveries.recent import HeardBus, Recent
 from matrixhub.deliveries.retention import Retention, RetentionSettings
-from matrixhub.engines import DataDirectory, EmbeddedEngines, open_engines, read_running, read_secrets
+from matrixhub.engines import (
+    DataDirectory,
+    EmbeddedEngines,
+    authority_path,
+    open_engines,
+    read_running,
+    read_secrets,
+)
 from matrixhub.ingest import Acceptor, IngestApp, Registry
 from matrixhub.ingest.normalise import TimeRules
 from matrixhub.ingest.sightings import Sightings
 from matrixhub.ingest.window import Window
 from matrixhub.ingest.writer import Writer
 from matrixhub.lifecycle import SystemClock, closed_within, end_within, until_stopped, where
+from matrixhub.model.database import CustomerDatabase
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
@@ -72,7 +84,15 @@ from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
 from matrixhub.store.databases import Databases
 from matrixhub.store.devices import save_sightings
-from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, STORE_DUTY, PostgresDuty
+from matrixhub.store.duty import (
+    AUDIT_DUTIES,
+    RELAY_DUTY,
+    RETENTION_DUTIES,
+    SCHEDULER_DUTY,
+    STORE_DUTY,
+    UPKEEP_DUTY,
+    PostgresDuty,
+)
 from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
 from matrixhub.store.keys import digest, keep_local_key
 from matrixhub.store.leases import PostgresLeases
@@ -146,7 +166,10 @@ async def run_embedded(
     """
     with DataDirectory.open(path) as directory:
         async with AsyncExitStack() as resources:
-            engines = await resources.enter_async_context(open_engines(directory, settings.engines, observe))
+            databases = settings.databases
+            engines = await resources.enter_async_context(
+                open_engines(directory, settings.engines, observe, listen=databases.listen, host=databases.host)
+            )
             endpoints = Endpoints(
                 postgres_dsn=engines.endpoints.postgres_dsn,
                 nats_url=engines.endpoints.nats_url,
@@ -230,6 +253,19 @@ def find_endpoints(settings: Settings, path: Path) -> Endpoints:
         postgres_dsn=running["postgres_dsn"],
         nats_url=running["nats_url"],
         master_key=settings.secrets.master_key or read_secrets(path).master_key,
+    )
+
+
+def hosting_place(settings: Settings, path: Path) -> Place:
+    """Where the databases are that the hub hosts, as far as settings and data directory say."""
+    ours = not settings.engines.postgres.dsn
+    ca_file = Path(settings.databases.ca_file) if settings.databases.ca_file else None
+    return Place(
+        ours=ours,
+        listen=settings.databases.listen,
+        host=settings.databases.host,
+        port_kept=settings.engines.postgres.port != 0,
+        ca_path=ca_file or (authority_path(path) if ours else None),
     )
 
 
@@ -333,6 +369,7 @@ async def _run_roles(
             worker = await _add_deliveries(settings, worker_id, database, leases, buses, sender, observe, stages)
             checks["deliveries"] = _as_check(worker.healthy)
             _add_notices(settings, database, codec, buses, sender, observe, stages)
+            _add_care_of_databases(database, codec, observe, stages)
         if "relay" in roles:
             checks["relay"] = _as_check(_add_relay(database, buses["events"], observe, stages).healthy)
         if "scheduler" in roles:
@@ -399,6 +436,7 @@ def _parts(
         unhealthy_after_s=settings.devices.unhealthy_after_s,
         public_url=settings.http.public_url,
         media_bytes_max=settings.media.property_bytes_max,
+        hosting=hosting_place(settings, data_directory(settings)),
     )
 
 
@@ -518,6 +556,19 @@ async def _add_deliveries(
     stages.append(("hear subscriptions", _listener(database, SUBSCRIPTION_CHANNEL, worker.changed, observe)))
     await _add_bookkeeping(settings, database, buses, recent, observe, stages)
     return worker
+
+
+def _add_care_of_databases(database: Database, codec: Codec, observe: Observe, stages: list[Stage]) -> None:
+    """What looks after the databases that the hub hosts, and after who reads in them."""
+    records, clock = Databases(database, codec.sealer), SystemClock()
+
+    async def hosted() -> Sequence[CustomerDatabase]:
+        return [one for one in await records.list() if one.hosting == "hub" and one.state == "ready"]
+
+    upkeep = Upkeep(database.dsn, hosted, PostgresDuty(database.dsn, UPKEEP_DUTY), clock, observe)
+    warden = Warden(database.connection, hosted, clock, observe)
+    stages.append((upkeep.name, upkeep.run))
+    stages.append((warden.name, warden.run))
 
 
 def _add_scheduler(database: Database, observe: Observe, stages: list[Stage]) -> Scheduler:

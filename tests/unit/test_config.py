@@ -88,6 +88,8 @@ def test_every_setting_can_be_set_by_environment_and_by_override(path: str) -> N
         text, expected = '["10.0.0.5", "10.1.0.0/24"]', ("10.0.0.5", "10.1.0.0/24")
     if path == "deliveries.egress_allow":
         text, expected = '["10.0.0.0/8", "*.example.org"]', ("10.0.0.0/8", "*.example.org")
+    if path == "databases.listen":
+        text, expected = '["0.0.0.0", "::"]', ("0.0.0.0", "::")
     environment = {"MATRIXHUB_" + path.upper().replace(".", "__"): text}
     if path == "http.public_url":
         environment = dict.fromkeys(environment, text := "https://hub.example.org/m")

@@ -21,6 +21,7 @@ from matrixhub.api.bodies import JSON_TYPES
 from matrixhub.api.problems import PROBLEM_TYPE, FieldProblem, Problem
 from matrixhub.api.rest import (
     access_documents,
+    database_documents,
     device_documents,
     documents,
     identity_documents,
@@ -243,6 +244,7 @@ DOCUMENT_MODULES = (
     place_documents,
     device_documents,
     telemetry_documents,
+    database_documents,
     shift_documents,
     work_documents,
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from matrixhub.databases.hosted import HostedDatabases
+from matrixhub.databases.sheet import Place
 from matrixhub.deliveries.key_sets import KeySets
 from matrixhub.model.application import Quota
 from matrixhub.model.policy import BatchLimits
@@ -18,8 +20,8 @@ from matrixhub.store.versions import Versions
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
     """The parts; `limits` are those of a subscription that names none, `quota` that of an application that does,
-    `allowed_to_all`, `unhealthy_after_s`, `public_url` and `media_bytes_max` (of the attachments of a property) are
-    settings.
+    `allowed_to_all`, `unhealthy_after_s`, `public_url`, `media_bytes_max` (of the attachments of a property) and
+    `hosting` (where the databases are that the hub hosts) are settings.
     """
 
     database: Database
@@ -36,8 +38,14 @@ class Parts:
     unhealthy_after_s: float
     media_bytes_max: int
     public_url: str = ""
+    hosting: Place = field(default_factory=Place)
 
     @property
     def platform(self) -> Platform:
         """What the modules work with."""
         return Platform(database=self.database, clock=self.clock)
+
+    @property
+    def hosted(self) -> HostedDatabases:
+        """What is done with the databases that the hub hosts."""
+        return HostedDatabases(self.database, self.codec.sealer, ours=self.hosting.ours)

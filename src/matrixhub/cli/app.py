@@ -11,6 +11,7 @@ from matrixhub import __version__
 from matrixhub.cli.applications import application
 from matrixhub.cli.attempts import attempts
 from matrixhub.cli.balance import balance
+from matrixhub.cli.databases import database
 from matrixhub.cli.demo import demo
 from matrixhub.cli.devices import devices
 from matrixhub.cli.doctor import doctor
@@ -92,6 +93,7 @@ app.add_typer(subscription, name="subscription")
 app.add_typer(attempts, name="attempts")
 app.add_typer(parked, name="parked")
 app.add_typer(egress, name="egress")
+app.add_typer(database, name="database")
 app.add_typer(events, name="events")
 app.add_typer(application, name="application")
 app.add_typer(identity_application, name="identity-application")

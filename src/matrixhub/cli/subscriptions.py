@@ -101,33 +101,7 @@ def create(
 
     async def work() -> Subscription:
         async with open_operator(data) as operator:
-            named = await _with_database_id(operator, property_id or str(document.get("property") or ""), document)
-            asked = parse_request(named, limits=_limits(operator), policy=operator.codec.policy)
-            if not (property_id or asked.property_id):
-                raise InvalidValue("say of which property: --property PROPERTY")
-            owner = PropertyId(property_id or asked.property_id)
-            await check_reach(
-                operator.database,
-                owner,
-                asked.destination,
-                asked.notify,
-                allowed_to_all=operator.settings.deliveries.egress_allow,
-            )
-            async with open_operator_buses(data) as buses:
-                position = await first_position(buses[asked.filter.source], start or asked.start)
-            return await create_subscription(
-                operator.database,
-                operator.codec,
-                owner,
-                name=asked.name,
-                wanted=asked.filter,
-                destination=asked.destination,
-                limits=asked.limits,
-                position=position,
-                policy=asked.policy,
-                form=asked.format,
-                notify=asked.notify,
-            )
+            return await make_subscription(operator, data, document, property_id, start)
 
     made = run_command(work)
     if as_json:
@@ -302,6 +276,42 @@ def resume(
     """
     patch = None if catch_up_rate is None else {"policy": {"catch_up_per_s": catch_up_rate}}
     _change_state(subscription_id, "active", data, patch)
+
+
+async def make_subscription(
+    operator: Operator, data: Path | None, document: Mapping[str, Any], property_id: str = "", start: str = ""
+) -> Subscription:
+    """A subscription as a document asks for it.
+
+    Raises: InvalidValue, NotFound, HubNotRunning, BusError, StoreError.
+    """
+    named = await _with_database_id(operator, property_id or str(document.get("property") or ""), document)
+    asked = parse_request(named, limits=_limits(operator), policy=operator.codec.policy)
+    if not (property_id or asked.property_id):
+        raise InvalidValue("say of which property: --property PROPERTY")
+    owner = PropertyId(property_id or asked.property_id)
+    await check_reach(
+        operator.database,
+        owner,
+        asked.destination,
+        asked.notify,
+        allowed_to_all=operator.settings.deliveries.egress_allow,
+    )
+    async with open_operator_buses(data) as buses:
+        position = await first_position(buses[asked.filter.source], start or asked.start)
+    return await create_subscription(
+        operator.database,
+        operator.codec,
+        owner,
+        name=asked.name,
+        wanted=asked.filter,
+        destination=asked.destination,
+        limits=asked.limits,
+        position=position,
+        policy=asked.policy,
+        form=asked.format,
+        notify=asked.notify,
+    )
 
 
 async def _with_database_id(operator: Operator, property_id: str, document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ In the order of a start: `directory` (lock and secrets), `account` (who the engi
 `embedded`, which puts it together.
 """
 
+from matrixhub.engines.certificates import authority_path
 from matrixhub.engines.directory import DataDirectory, HubSecrets, read_running, read_secrets
 from matrixhub.engines.embedded import EmbeddedEngines, Endpoints, open_engines
 
@@ -17,6 +18,7 @@ __all__ = [
     "EmbeddedEngines",
     "Endpoints",
     "HubSecrets",
+    "authority_path",
     "open_engines",
     "read_running",
     "read_secrets",

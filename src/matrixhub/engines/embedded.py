@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from signal import Signals
 
@@ -21,7 +22,9 @@ from matrixhub.engines.postgres import Postgres, socket_directory
 from matrixhub.engines.process import EngineLog
 from matrixhub.engines.server import Server
 from matrixhub.model.errors import EngineError
-from matrixhub.observe import EngineLeftover, Observe
+from matrixhub.observe import CertificateNotRenewed, CertificateRenewed, EngineLeftover, Observe
+
+RENEWAL_INTERVAL_S = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +39,10 @@ class Endpoints:
 class EmbeddedEngines:
     """The running engines."""
 
-    def __init__(self, endpoints: Endpoints, servers: Sequence[Server]) -> None:
+    def __init__(self, endpoints: Endpoints, servers: Sequence[Server], postgres: Postgres, observe: Observe) -> None:
         self.endpoints = endpoints
         self._servers = servers
+        self._postgres, self._observe = postgres, observe
 
     @property
     def healthy(self) -> Mapping[str, bool]:
@@ -49,14 +53,36 @@ class EmbeddedEngines:
         """Start an engine again, on the same port, whenever it dies; until `stop`."""
         async with asyncio.TaskGroup() as group:
             watches = [group.create_task(server.watch(), name=server.engine.name) for server in self._servers]
+            watches.append(group.create_task(self._keep_certificate(), name="certificate of postgres"))
             await stop.wait()
             for watch in watches:
                 watch.cancel()
 
+    async def renew(self, now: datetime) -> bool:
+        """Renew the certificate of PostgreSQL if it ends soon; whether it did. Raises EngineError."""
+        due = await self._postgres.renew(now)
+        if due:
+            self._observe(CertificateRenewed(engine=Postgres.name))
+        return due
+
+    async def _keep_certificate(self) -> None:
+        """Renew the certificate of PostgreSQL before it ends; returns never."""
+        while True:
+            try:
+                await self.renew(datetime.now(UTC))
+            except EngineError as error:
+                # There are weeks left, in which it is tried again.
+                self._observe(CertificateNotRenewed(engine=Postgres.name, error=error.message))
+            await asyncio.sleep(RENEWAL_INTERVAL_S)
+
 
 @asynccontextmanager
-async def open_engines(directory: DataDirectory, settings: Engines, observe: Observe) -> AsyncIterator[EmbeddedEngines]:
+async def open_engines(
+    directory: DataDirectory, settings: Engines, observe: Observe, *, listen: Sequence[str] = (), host: str = ""
+) -> AsyncIterator[EmbeddedEngines]:
     """PostgreSQL and NATS in this data directory, both answering; stopped cleanly at the end.
+
+    At the addresses `listen` PostgreSQL is there for customers, too, who know it as `host`.
 
     Call it from the main thread: on Linux the engines are told to stop when the thread that started them ends, so
     that a killed hub leaves none behind.
@@ -70,12 +96,13 @@ async def open_engines(directory: DataDirectory, settings: Engines, observe: Obs
         with _explained(data):
             make_directory(data / "logs", 0o700)
             make_directory(data / "run", 0o700, account)
-            postgres, nats = await _choose(directory, settings, account, observe)
+            chosen, nats = await _choose(directory, settings, account, observe)
+            postgres = replace(chosen, listen=tuple(listen), host=host, wants_tls=bool(settings.postgres.bin_dir))
             servers.append(Server(postgres, EngineLog(data / "logs" / "postgres.log"), account, observe))
             servers.append(Server(nats, EngineLog(data / "logs" / "nats.log"), account, observe))
             await _all(server.start() for server in servers)
         endpoints = Endpoints(postgres_dsn=postgres.socket_dsn, postgres_tcp_dsn=postgres.tcp_dsn, nats_url=nats.url)
-        yield EmbeddedEngines(endpoints, servers)
+        yield EmbeddedEngines(endpoints, servers, postgres, observe)
     finally:
         await _all(server.stop() for server in servers)
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 import shutil
+import socket
 import struct
 import tempfile
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from signal import Signals
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
 
 from matrixhub.engines.account import Account
 from matrixhub.engines.binaries import PostgresPrograms
+from matrixhub.engines.certificates import can_be_named, issue, kept_authority, renewal_due
 from matrixhub.engines.files import make_directory, sync_directory, write_atomically
 from matrixhub.engines.leftovers import end_leftovers, may_work_in
 from matrixhub.engines.ports import LOOPBACK
 from matrixhub.engines.process import run_to_end
-from matrixhub.model.errors import EngineError
+from matrixhub.model.database import CUSTOMERS
+from matrixhub.model.errors import ConfigurationError, EngineError
 
 USER = DATABASE = "matrixhub"
 SOCKET_PATH_BYTES_MAX = 107
@@ -34,7 +40,7 @@ CONFIGURATION = """\
 # Written by Matrix Hub at every start. What you change in postgresql.conf counts unless it is set here;
 # ALTER SYSTEM counts above both.
 include_if_exists = 'postgresql.conf'
-listen_addresses = '{loopback}'
+listen_addresses = '{listen}'
 port = {port}
 unix_socket_directories = '{sockets}'
 unix_socket_permissions = 0700
@@ -46,7 +52,7 @@ full_page_writes = on
 synchronous_commit = on
 wal_compression = off
 password_encryption = 'scram-sha-256'
-# The same everywhere, whatever the machine is set to.
+{tls}# The same everywhere, whatever the machine is set to.
 timezone = 'UTC'
 log_timezone = 'UTC'
 # Short statements only: compiling them costs more than it saves.
@@ -64,6 +70,27 @@ local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
 """
 
+TLS_CONFIGURATION = """\
+# Certificate and key are in one file, so that they are never of two issues.
+ssl = on
+ssl_cert_file = 'matrixhub.pem'
+ssl_key_file = 'matrixhub.pem'
+ssl_min_protocol_version = 'TLSv1.2'
+"""
+
+ACCESS_FROM_ELSEWHERE = """\
+# From elsewhere with TLS only, and only readers of customers' databases: the hub's own role never.
+hostssl all +{customers} 0.0.0.0/0 scram-sha-256
+hostssl all +{customers} ::/0 scram-sha-256
+"""
+
+NO_TLS = (
+    "databases.listen: {program} is built without TLS, and beyond this machine passwords and readings would go in "
+    "clear. Name the programs of a PostgreSQL with TLS in engines.postgres.bin_dir (a distribution's is one, e.g. "
+    "/usr/lib/postgresql/15/bin), or use a server of your own (engines.postgres.dsn); or leave databases.listen empty "
+    "and let customers in through a tunnel"
+)
+
 _PROTOCOL_3 = 196_608
 _STARTING_UP = b"C57P03\0"
 """The SQLSTATE field of "the database system is starting up" and its relatives."""
@@ -71,7 +98,11 @@ _STARTING_UP = b"C57P03\0"
 
 @dataclass(frozen=True, kw_only=True)
 class Postgres:
-    """The engine `postgres`. `sockets` is a directory whose path is short enough for a socket in it."""
+    """The engine `postgres`. `sockets` is a directory whose path is short enough for a socket in it.
+
+    It takes connections of customers at the addresses `listen`, to whom it is `host`. With `wants_tls` it speaks TLS if
+    its programs can; beyond loopback it does, or does not start.
+    """
 
     data: Path
     sockets: Path
@@ -79,6 +110,9 @@ class Postgres:
     programs: PostgresPrograms
     account: Account | None
     password: str = field(repr=False)
+    listen: Sequence[str] = ()
+    host: str = ""
+    wants_tls: bool = False
     name = "postgres"
     stop_signal = Signals.SIGINT
     """Fast shutdown: breaks off what runs, then a checkpoint."""
@@ -111,11 +145,65 @@ class Postgres:
         self._remove_stale_pid_files()
         if self.account is not None:
             make_directory(self.folder, 0o700, self.account)
+        check_addresses(self.listen, self.port)
+        speaks_tls = await self._prepare_tls()
         configuration = self.folder / "matrixhub.conf"
-        settings = CONFIGURATION.format(loopback=LOOPBACK, port=self.port, sockets=_quoted(self.sockets))
+        settings = CONFIGURATION.format(
+            listen=listen_addresses(self.listen),
+            port=self.port,
+            sockets=_quoted(self.sockets),
+            tls=TLS_CONFIGURATION if speaks_tls else "",
+        )
         write_atomically(configuration, settings, account=self.account)
-        write_atomically(self.folder / "pg_hba.conf", ACCESS, account=self.account)
+        elsewhere = ACCESS_FROM_ELSEWHERE.format(customers=CUSTOMERS) if self.is_reached_from_elsewhere else ""
+        write_atomically(self.folder / "pg_hba.conf", ACCESS + elsewhere, account=self.account)
         return [str(self.program), "-D", str(self.folder), "-c", f"config_file={configuration}"]
+
+    @property
+    def is_reached_from_elsewhere(self) -> bool:
+        """Whether it listens beyond loopback."""
+        return any(not ipaddress.ip_address(address).is_loopback for address in self.listen)
+
+    async def _prepare_tls(self) -> bool:
+        """Issue a certificate if TLS is to be spoken; whether it is. Raises EngineError, ConfigurationError."""
+        if not self.wants_tls and not self.is_reached_from_elsewhere:
+            return False
+        library = await run_to_end(
+            [str(self.program), "-D", str(self.folder), "-C", "ssl_library"],
+            cwd=self.data,
+            account=self.account,
+            limit_s=CONNECT_LIMIT_S,
+        )
+        if not library.strip():
+            if self.is_reached_from_elsewhere:
+                raise ConfigurationError(NO_TLS.format(program=self.program))
+            return False
+        self._issue_certificate(datetime.now(UTC))
+        return True
+
+    def _issue_certificate(self, now: datetime) -> None:
+        names = [name for name in (self.host, *self.listen, socket.gethostname()) if can_be_named(name)]
+        issued = issue(kept_authority(self.data, now), [*names, "localhost", LOOPBACK, "::1"], now)
+        write_atomically(self._certificate, issued, account=self.account)
+
+    @property
+    def _certificate(self) -> Path:
+        return self.folder / "matrixhub.pem"
+
+    async def renew(self, now: datetime) -> bool:
+        """Put another certificate in the place of one that soon ends, for connections from then on; whether it was due.
+
+        Raises: EngineError.
+        """
+        try:
+            if not self._certificate.exists() or not renewal_due(self._certificate.read_text(encoding="ascii"), now):
+                return False
+            self._issue_certificate(now)
+        except OSError as error:
+            raise EngineError(f"the certificate of PostgreSQL cannot be renewed: {error}") from error
+        async with self._connected() as connection:
+            await connection.execute("select pg_reload_conf()")
+        return True
 
     async def answers(self) -> bool:
         """Whether a connection would be taken: it is begun and left when the server asks for the password."""
@@ -133,6 +221,13 @@ class Postgres:
 
     async def settle(self) -> None:
         """Make the hub's database if it is not there. Raises EngineError."""
+        async with self._connected() as connection:
+            if not await connection.fetchval("select 1 from pg_database where datname = $1", DATABASE):
+                await connection.execute(f"create database {DATABASE}")
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        """A connection as the hub's role. Raises EngineError."""
         try:
             connection = await asyncpg.connect(
                 host=str(self.sockets),
@@ -143,8 +238,7 @@ class Postgres:
                 timeout=CONNECT_LIMIT_S,
             )
             try:
-                if not await connection.fetchval("select 1 from pg_database where datname = $1", DATABASE):
-                    await connection.execute(f"create database {DATABASE}")
+                yield connection
             finally:
                 await connection.close()
         except asyncpg.InvalidPasswordError as error:
@@ -234,6 +328,38 @@ def locale_options(version: int) -> tuple[str, ...]:
     if version < 17:  # the builtin provider came with 17; before, the locale C does it but for upper and lower case
         return ()
     return ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+
+
+def listen_addresses(listen: Sequence[str]) -> str:
+    """Where PostgreSQL listens: on loopback, and at these addresses; one that is all of them has loopback in it.
+
+    >>> listen_addresses(()), listen_addresses(["10.1.2.3", "127.0.0.1"]), listen_addresses(["0.0.0.0", "10.1.2.3"])
+    ('127.0.0.1', '127.0.0.1,10.1.2.3', '0.0.0.0')
+    >>> listen_addresses(["::"])
+    '127.0.0.1,::'
+    """
+    wanted = [*dict.fromkeys((LOOPBACK, *listen))]
+    for every, version in (("0.0.0.0", 4), ("::", 6)):
+        if every in wanted:
+            wanted = [one for one in wanted if one == every or ipaddress.ip_address(one).version != version]
+    return ",".join(wanted)
+
+
+def check_addresses(listen: Sequence[str], port: int) -> None:
+    """Refuse addresses that cannot be listened at: PostgreSQL would go on without them. Raises: EngineError.
+
+    >>> check_addresses(["192.0.2.250"], 0)
+    Traceback (most recent call last):
+    matrixhub.model.errors.EngineError: databases.listen: 192.0.2.250 port 0: Cannot assign requested address
+    """
+    for address in listen:
+        family = socket.AF_INET if ipaddress.ip_address(address).version == 4 else socket.AF_INET6
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((address, port))
+            except OSError as error:
+                raise EngineError(f"databases.listen: {address} port {port}: {error.strerror}") from error
 
 
 def socket_directory(data: Path, account: Account | None) -> Path:

@@ -18,6 +18,9 @@ from matrixhub.model.secret import Secret
 Hosting = Literal["hub", "customer"]
 HOSTINGS: tuple[Hosting, ...] = ("hub", "customer")
 
+Condition = Literal["making", "ready", "dropping"]
+"""How far the hub is with a database that it hosts; one of a customer is always ready."""
+
 TlsMode = Literal["verify-full", "verify-ca", "require", "disable"]
 """How sure the hub makes that it talks to the right server: the `sslmode` of libpq. With `disable` all is in clear."""
 
@@ -29,6 +32,10 @@ Step = Literal["reach", "tls", "login", "rights", "schema"]
 STEPS: tuple[Step, ...] = ("reach", "tls", "login", "rights", "schema")
 
 PORT = 5432
+CUSTOMERS = "matrixhub_customers"
+"""The role that all readers of hosted databases are members of; it has no rights, but `pg_hba.conf` knows by it who may
+come from elsewhere."""
+
 URL_PREFIX = "database:"
 """What a destination has in place of a URL; behind it stands the id of the database."""
 
@@ -54,13 +61,15 @@ class Server:
 class Limits:
     """What the readers of a database that the hub hosts may take of its server.
 
-    Units:  seconds, MiB. `connections_max` counts those of all readers together.
+    Units:  seconds, MiB, days. `connections_max` counts those of all readers together; `retention_days` is how long
+            readings and events are kept there at least.
     """
 
     connections_max: int = 10
     statement_timeout_s: float = 60.0
     work_mem_mib: int = 32
     temp_mib_max: int = 1024
+    retention_days: int = 180
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,11 +91,41 @@ class CustomerDatabase:
     version: int
     created_at: datetime
     egress_allow: frozenset[str] = frozenset()
+    state: Condition = "ready"
 
     @property
     def url(self) -> str:
         """What a destination that leads here has in place of a URL."""
         return database_url(self.id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostedNames:
+    """What a hosted database and its roles are called on the server: by its id, which tells nobody whose it is.
+
+    `owner` owns the tables and cannot log in, `writer` is the hub, `reader` the customer.
+    """
+
+    database: str
+    owner: str
+    writer: str
+    reader: str
+
+    @classmethod
+    def of(cls, database_id: DatabaseId) -> HostedNames:
+        """Those of a database. Raises: InvalidValue if it is no id of one, for names are written into SQL as they are.
+
+        >>> HostedNames.of(DatabaseId("db_1f0e")).reader
+        'db_1f0e_reader'
+        """
+        database_of(database_url(database_id))
+        owner, writer, reader = (f"{database_id}_{role}" for role in ("owner", "writer", "reader"))
+        return cls(database=str(database_id), owner=owner, writer=writer, reader=reader)
+
+    @property
+    def roles(self) -> tuple[str, str, str]:
+        """The three roles."""
+        return self.owner, self.writer, self.reader
 
 
 def database_url(database_id: DatabaseId) -> str:
@@ -134,6 +173,7 @@ def check_limits(limits: Limits) -> None:
         "statement_timeout_s": (limits.statement_timeout_s, 1, 3600),
         "work_mem_mib": (limits.work_mem_mib, 1, 1024),
         "temp_mib_max": (limits.temp_mib_max, 0, 102_400),
+        "retention_days": (limits.retention_days, 1, 3650),
     }
     for name, (value, least, most) in ranges.items():
         if not least <= value <= most:

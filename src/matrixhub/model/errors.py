@@ -8,7 +8,9 @@
     ├── ItemRefused          MH-I…   one reading of a request cannot be taken; the others can
     ├── BusError             MH-B…   the stream did not take or give a message
     ├── StoreError           MH-S…   PostgreSQL did not take or give a row
-    └── DeliveryError        MH-D…   a push did not reach its destination, or could not be sent
+    ├── DeliveryError        MH-D…   a push did not reach its destination, or could not be sent
+    ├── HostingRefused       MH-D013  the server cannot hold databases of customers safely
+    └── DatabaseBusy         MH-D014  somebody else is at work on the database
 
 Codes are never reused. `wire_code` is what Matrix Web Services call it (docs/contract/workforce.md §1). `retry_helps`
 says whether the same call may succeed later without a change.
@@ -540,6 +542,25 @@ class RowsRefused(DestinationRefused):
     """A customer's database refuses more rows of a push than can be told apart in time; it is sent in parts."""
 
     code = "MH-D012"
+
+
+class HostingRefused(MatrixHubError):
+    """The server cannot hold databases of customers safely; `missing` says what has to be done for it, one by one."""
+
+    code = "MH-D013"
+    status = 409
+
+    def __init__(self, message: str = "", *, missing: Sequence[str] = ()) -> None:
+        self.missing = tuple(missing)
+        super().__init__(message)
+
+
+class DatabaseBusy(MatrixHubError):
+    """The database is being made, changed or dropped by somebody else, or was not finished."""
+
+    code = "MH-D014"
+    status = 409
+    retry_helps = True
 
 
 class TokenFault(DeliveryError):

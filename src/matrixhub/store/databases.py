@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from matrixhub.model.database import CustomerDatabase, Limits, Server, check_limits
+from matrixhub.model.database import Condition, CustomerDatabase, Limits, Server, check_limits
 from matrixhub.model.errors import Conflict, NameTaken, NotFound, VersionMismatch
 from matrixhub.model.ids import DatabaseId, PropertyId, SubscriptionId
 from matrixhub.store.pool import Database
@@ -57,6 +57,7 @@ class Databases:
                     *self._server_columns(record),
                     asdict(record.limits),
                     record.reader,
+                    record.state,
                 )
         except asyncpg.UniqueViolationError as error:
             raise NameTaken(f"property {record.property_id} has a database {record.name} already") from error
@@ -99,6 +100,7 @@ class Databases:
                     *self._server_columns(record),
                     asdict(record.limits),
                     record.reader,
+                    record.state,
                     record.version,
                 )
         except asyncpg.UniqueViolationError as error:
@@ -107,20 +109,37 @@ class Databases:
             raise VersionMismatch(f"database {record.id} was changed or removed meanwhile; look at it again")
         return await self.show(record.id)
 
+    async def set_state(self, database_id: DatabaseId, property_id: PropertyId, state: Condition) -> None:
+        """Say how far the hub is with it.
+
+        Raises: NotFound, Conflict if it is to go while a subscription leads to it, StoreError.
+        """
+        await self.show(database_id, property_id)
+        async with self._database.connection() as connection:
+            if await connection.fetchval(_SQL["set_state"], database_id, property_id, state) is None:
+                raise await self._in_use(database_id)
+
+    async def named(self, property_id: PropertyId, name: str) -> CustomerDatabase | None:
+        """The database of that name, None if the property has none. Raises: StoreError."""
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(_SQL["named"], property_id, name)
+        return None if row is None else self._record(row)
+
     async def remove(self, database_id: DatabaseId, property_id: PropertyId) -> None:
         """Forget it. Raises: NotFound, Conflict while a subscription leads to it, StoreError."""
         await self.show(database_id, property_id)
         async with self._database.connection() as connection:
             if await connection.fetchval(_SQL["remove"], database_id, property_id) is None:
-                raise Conflict(
-                    f"subscriptions lead to database {database_id}: {', '.join(await self.subscribed(database_id))}; "
-                    "delete them first"
-                )
+                raise await self._in_use(database_id)
 
     async def subscribed(self, database_id: DatabaseId) -> Sequence[SubscriptionId]:
         """The subscriptions that lead to it. Raises: StoreError."""
         async with self._database.connection() as connection:
             return [row["id"] for row in await connection.fetch(_SQL["subscribed"], database_id)]
+
+    async def _in_use(self, database_id: DatabaseId) -> Conflict:
+        leading = ", ".join(await self.subscribed(database_id))
+        return Conflict(f"subscriptions lead to database {database_id}: {leading}; delete them first")
 
     def _server_columns(self, record: CustomerDatabase) -> tuple[object, ...]:
         server = record.server
@@ -157,4 +176,5 @@ class Databases:
             version=row["version"],
             created_at=row["created_at"],
             egress_allow=frozenset(row["egress_allow"]),
+            state=row["state"],
         )

@@ -1,7 +1,8 @@
 -- name: add
 insert into databases
-  (id, property_id, name, hosting, host, port, database, user_name, password, tls, ca_pem, may_create, limits, reader)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+  (id, property_id, name, hosting, host, port, database, user_name, password, tls, ca_pem, may_create, limits, reader,
+   state)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 returning version, created_at;
 
 -- name: show
@@ -22,9 +23,18 @@ select exists (select from databases where property_id = $1 and id = $2);
 
 -- name: save
 update databases set name = $2, host = $3, port = $4, database = $5, user_name = $6, password = $7, tls = $8,
-  ca_pem = $9, may_create = $10, limits = $11, reader = $12, version = version + 1
-where id = $1 and version = $13
+  ca_pem = $9, may_create = $10, limits = $11, reader = $12, state = $13, version = version + 1
+where id = $1 and version = $14
 returning version;
+
+-- name: set_state
+update databases d set state = $3, version = version + 1
+where id = $1 and property_id = $2
+  and ($3 <> 'dropping' or not exists (select 1 from subscriptions s where s.url = 'database:' || d.id))
+returning version;
+
+-- name: named
+select d.*, '{}'::text[] as egress_allow from databases d where property_id = $1 and name = $2;
 
 -- name: remove
 delete from databases d

@@ -16,6 +16,7 @@ from tests.integration.rest.rig import LOCAL_KEY, Client, Rig
 from matrixhub.api import HttpServer, Parts, make_app
 from matrixhub.bus import StreamSettings, open_buses
 from matrixhub.config import load_settings
+from matrixhub.databases.sheet import Place
 from matrixhub.deliveries.destinations.https import open_https_sender
 from matrixhub.deliveries.key_sets import open_key_sets
 from matrixhub.engines import DataDirectory, open_engines
@@ -31,6 +32,7 @@ from matrixhub.store.pool import migrate
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.subscriptions import Codec
 from matrixhub.store.versions import Versions
+from matrixhub.testing.tls import LocalAuthority
 from matrixhub.testing.tokens import MemoryTokens
 
 MEDIA_BYTES_MAX = 4 * 1024 * 1024
@@ -50,6 +52,8 @@ def data() -> Iterator[Path]:
 async def rig(data: Path) -> AsyncIterator[Rig]:
     facts: list[Fact] = []
     codec = Codec(sealer=Sealer("0f" * 32), policy=Policy(connect_timeout_s=2.0, total_timeout_s=5.0))
+    ca_file = data.parent / "ca.pem"
+    ca_file.write_text(LocalAuthority().ca_pem, encoding="ascii")
     with DataDirectory.open(data) as directory:
         async with (
             open_engines(directory, load_settings(None, {}).engines, ignore) as engines,
@@ -77,6 +81,7 @@ async def rig(data: Path) -> AsyncIterator[Rig]:
                 quota=Quota(),
                 unhealthy_after_s=3600.0,
                 media_bytes_max=MEDIA_BYTES_MAX,
+                hosting=Place(ca_path=ca_file),
             )
             server, stop = HttpServer("127.0.0.1", 0, 1.0), asyncio.Event()
             serving = asyncio.create_task(server.run(make_app({}, Metrics(), None, hub, facts.append), stop))

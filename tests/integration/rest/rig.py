@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,13 +17,24 @@ import aiohttp
 from matrixhub.api import Parts
 from matrixhub.bus import NatsBus
 from matrixhub.bus.subjects import sensor_subject
+from matrixhub.databases import hosting
+from matrixhub.databases.hosted import hosted_record
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.access import PROPERTY_ADMINS, RoleId
 from matrixhub.model.application import Quota
+from matrixhub.model.database import HostedNames, Limits
 from matrixhub.model.delivery import Attempt, time_ordered_id
 from matrixhub.model.destination import Destination
 from matrixhub.model.iam import GroupDocument, PolicySet, RoleDocument, Statement
-from matrixhub.model.ids import ApplicationId, BuildingId, IdentityApplicationId, KeyId, PropertyId, SubscriptionId
+from matrixhub.model.ids import (
+    ApplicationId,
+    BuildingId,
+    DatabaseId,
+    IdentityApplicationId,
+    KeyId,
+    PropertyId,
+    SubscriptionId,
+)
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Filter, Position, Source, Subscription
 from matrixhub.modules.access.keys import AccessKeyDraft, make_access_key
@@ -37,6 +48,7 @@ from matrixhub.ports import Outgoing
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database
 from matrixhub.store.attempts import record_attempt
+from matrixhub.store.databases import Databases
 from matrixhub.store.keys import create_key
 from matrixhub.store.replays import ask_replay
 from matrixhub.store.sites import apply_site
@@ -145,6 +157,15 @@ class Rig:
         owner = property_id or await self.property()
         _, token = await create_key(self.database, owner, "", manages=manages)
         return Client(self.url, self.session, token.reveal())
+
+    async def hosted(self, property_id: PropertyId) -> DatabaseId:
+        """The record and the roles of a database that the hub hosts; not the database itself, which takes longer."""
+        record = replace(hosted_record(property_id, f"reports-{next(SEEDS)}", Limits()), state="ready")
+        async with self.database.transaction() as connection:
+            rights = await hosting.read_rights(connection)
+            await hosting.make_roles(connection, HostedNames.of(record.id), record.limits, rights)
+        await Databases(self.database, self.codec.sealer).add(record)
+        return record.id
 
     async def role(self, property_id: PropertyId, *operations: str, **fields: Any) -> RoleId:
         """A role of the property that allows the operations, and whatever else its document says."""
@@ -258,6 +279,7 @@ class Things:
     identity_application: IdentityApplicationId
     role: str
     group: str
+    database: DatabaseId
     shifts: ShiftThings | None = None
 
     @property
@@ -265,7 +287,7 @@ class Things:
         """What must not be seen by another property."""
         ids = (
             *(self.property_id, self.subscription, self.signing_key, self.attempt, self.parked, self.replay),
-            *(self.application, self.key, self.identity_application, self.role, self.group),
+            *(self.application, self.key, self.identity_application, self.role, self.group, self.database),
             *((self.shifts.shift, self.shifts.integration) if self.shifts else ()),
         )
         return [str(one).encode() for one in ids]
@@ -303,4 +325,5 @@ async def make_things(rig: Rig, property_id: PropertyId, client: Client, url: st
         identity_application=identity_application.id,
         role=role,
         group=group,
+        database=await rig.hosted(property_id),
     )

@@ -15,6 +15,7 @@ from matrixhub.model.availability import TimeSlot
 from matrixhub.model.ids import (
     ApplicationId,
     BuildingId,
+    DatabaseId,
     IdentityApplicationId,
     KeyId,
     PropertyId,
@@ -72,6 +73,7 @@ async def with_shift_things(rig: Rig, property_id: PropertyId, state: State) -> 
         identity_application=IdentityApplicationId("idp_none"),
         role="NONE#None",
         group="grp_none",
+        database=DatabaseId("db_none"),
         shifts=await make_shift_things(rig, property_id, state),
     )
 

@@ -41,6 +41,10 @@ def of_subscription(rest: str = "", body: object = None) -> Route:
     return Route(lambda t: f"/subscriptions/{t.subscription}{rest}", lambda _: body)
 
 
+def of_database(rest: str = "", body: object = None) -> Route:
+    return Route(lambda t: f"/databases/{t.database}{rest}", lambda _: body)
+
+
 def named(path: str, **body: object) -> Route:
     return Route(lambda _: path, lambda t: {"subscription": t.subscription, **body})
 
@@ -77,6 +81,17 @@ ROUTES: dict[str, Route] = {
     "showBalance": fixed("/balance"),
     "listReadings": fixed("/readings"),
     "exportReadings": fixed("/readings/export"),
+    "listDatabases": fixed("/databases"),
+    "createDatabase": Route(lambda _: "/databases", lambda _: {"name": f"new-{next(SEEDS)}"}, shown=True),
+    "showDatabaseSchema": fixed("/databases/schema"),
+    "showDatabaseCa": fixed("/databases/ca"),
+    "showDatabase": of_database(),
+    "changeDatabase": of_database("", {"limits": {"connections_max": 3}}),
+    "dropDatabase": of_database(),
+    "rotateDatabase": of_database("/rotate", {}),
+    "revokeDatabaseReader": of_database("/revoke"),
+    "grantDatabaseReader": of_database("/grant"),
+    "showDatabaseSheet": of_database("/sheet"),
     "listEvents": fixed("/events"),
     "publishEvents": Route(
         lambda _: "/events",
@@ -202,6 +217,7 @@ async def rows(rig: Rig, things: Things | Places | Desk) -> list[Any]:
         "select * from parked where subscription_id in (select id from subscriptions where property_id = $1)",
         "select * from replays where subscription_id in (select id from subscriptions where property_id = $1)",
         "select property_id, key from idempotency_keys where property_id = $1",
+        "select * from databases where property_id = $1",
         "select * from applications where property_id = $1",
         "select * from access_keys where property_id = $1",
         "select * from identity_applications where property_id = $1 order by id",

@@ -9,6 +9,7 @@ from matrixhub.api.rest import (
     attendance_integrations,
     availabilities,
     balance,
+    databases,
     events,
     identity_applications,
     incidents,
@@ -54,6 +55,7 @@ _MODULES = (
     shift_definitions,
     attendance_integrations,
     readings,
+    databases,
 )
 
 
