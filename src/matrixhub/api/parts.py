@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from matrixhub.deliveries.key_sets import KeySets
 from matrixhub.model.application import Quota
 from matrixhub.model.policy import BatchLimits
 from matrixhub.modules.access import Access
+from matrixhub.modules.exports.turns import Turns
 from matrixhub.modules.work import Platform
 from matrixhub.ports import Buses, Clock, Sender
 from matrixhub.store import Database
@@ -36,6 +37,7 @@ class Parts:
     unhealthy_after_s: float
     media_bytes_max: int
     public_url: str = ""
+    exports: Turns = field(default_factory=Turns)
 
     @property
     def platform(self) -> Platform:

@@ -17,8 +17,10 @@ from matrixhub.store.sql import load_statements
 
 FIRST_WINDOW = timedelta(minutes=1)
 WINDOW_GROWTH = 4
+WINDOW_MAX = timedelta(days=1)
 """Readings of many slots are looked for in windows of time that grow until enough are found: within one they are
-sorted, so that it must not hold many times more than what is asked for.
+sorted, so that it must not hold many times more than what is asked for. A longer one is only asked whether it holds
+any, and is passed over where it does not.
 """
 
 _SQL = load_statements("readings.sql")
@@ -55,11 +57,29 @@ def _texts(ids: Collection[str] | None) -> list[str] | None:
     return None if ids is None else [text for text in ids if "\x00" not in text and text.isprintable()]
 
 
+async def find_series(connection: Any, property_id: PropertyId, name: str) -> int | None:
+    """The number of a series by its slot and type as `<DEVID>/<DevType>`; None if there is none. Raises StoreError."""
+    if not name.isprintable():
+        return None
+    found = await connection.fetchval(_SQL["series_named"], property_id, name)
+    return None if found is None else int(found)
+
+
 async def read_page(
-    connection: Any, sources: Sources, start: datetime, end: datetime, *, after: Place | None, limit: int
+    connection: Any,
+    sources: Sources,
+    start: datetime,
+    end: datetime,
+    *,
+    after: Place | None,
+    limit: int,
+    window: timedelta = FIRST_WINDOW,
 ) -> Page:
-    """The next readings from `start` on, before `end` and behind `after`, as lines, in order. Raises StoreError."""
-    rows = await _rows(connection, sources, start, end, after=after, limit=limit + 1)
+    """The next readings from `start` on, before `end` and behind `after`, as lines, in order.
+
+    `window` is how much time is likely to hold as many as the limit. Raises StoreError.
+    """
+    rows = await _rows(connection, sources, start, end, after=after, limit=limit + 1, window=window)
     more = len(rows) > limit
     del rows[limit:]
     last = Place(rows[-1]["ms"], rows[-1]["series"]) if rows and more else None
@@ -67,7 +87,14 @@ async def read_page(
 
 
 async def _rows(
-    connection: Any, sources: Sources, start: datetime, end: datetime, *, after: Place | None, limit: int
+    connection: Any,
+    sources: Sources,
+    start: datetime,
+    end: datetime,
+    *,
+    after: Place | None,
+    limit: int,
+    window: timedelta,
 ) -> list[Any]:
     if not sources.series:
         return []
@@ -78,8 +105,13 @@ async def _rows(
         behind = instant_of_ms(begin.instant_ms - (1 if begin.series < series else 0))
         return list(await connection.fetch(_SQL["raw_of_one"], series, since, end, behind, sources.places, limit))
     rows: list[Any] = []
-    window = FIRST_WINDOW
     while since < end and len(rows) < limit:
+        if window > WINDOW_MAX:
+            until = min(end, since + window)
+            if not await connection.fetchval(_SQL["any"], sources.series, since, until, sources.places):
+                since, window = until, window * WINDOW_GROWTH
+                continue
+            window = WINDOW_MAX
         until = min(end, since + window)
         rows += await connection.fetch(
             _SQL["raw"],

@@ -78,6 +78,7 @@ ROUTES: dict[str, Route] = {
     "listReadings": fixed("/readings"),
     "exportReadings": fixed("/readings/export"),
     "listEvents": fixed("/events"),
+    "exportEvents": fixed("/events/export"),
     "publishEvents": Route(
         lambda _: "/events",
         lambda t: {
