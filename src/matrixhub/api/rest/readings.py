@@ -168,7 +168,12 @@ async def export(
 
 
 def _times(now: datetime, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
-    """The time that is meant: up to now, or a day, where one end is not said; nothing is stored outside its bounds."""
+    """The time that is meant: up to now, or a day, where one end is not said; nothing is stored outside its bounds.
+
+    Raises: InvalidValue if it ends before it begins.
+    """
+    if since is not None and until is not None and until < since:
+        raise InvalidValue("the time ends before it begins", fields=(("until", "is before since"),))
     end = min(max(until or now, FIRST), END)
     return min(max(since or end - DAY, FIRST), end), end
 

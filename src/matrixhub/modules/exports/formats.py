@@ -1,7 +1,8 @@
 """What turns lines into bytes of a format, a page at a time: nothing of a page is kept once it is written.
 
-An answer that is cut off can be told from a whole one in JSON (no closing bracket), Arrow (no end of stream) and
-Parquet (no footer); the others rely on the last chunk of HTTP, or on the file that appears only when it is whole.
+An answer that is cut off can be told from a whole one in JSON (no closing bracket), Parquet (no footer) and, by those
+who look, Arrow (no mark of the end); the others rely on the last chunk of HTTP, or on a file that appears when it is
+whole.
 """
 
 from __future__ import annotations

@@ -6,12 +6,11 @@ Source: docs/contract/dedicated-db.md §3
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -60,6 +59,7 @@ EVENT_COLUMNS = (
 )
 
 _INT64 = 1 << 63
+Int64 = Annotated[int, msgspec.Meta(ge=-_INT64, le=_INT64 - 1)]
 _NUMBER = re.compile(r"-?[0-9]{1,30}([.][0-9]{1,30})?([eE][+-]?[0-9]{1,2})?")
 _NOTHING = msgspec.Raw()
 
@@ -113,8 +113,8 @@ class _Reading(msgspec.Struct):
     dom: str | None = None
     hour: str | None = None
     minute: str | None = None
-    utc: int | None = None
-    expire_at: int | None = None
+    utc: Int64 | None = None
+    expire_at: Int64 | None = None
     v: msgspec.Raw = _NOTHING
     stats: msgspec.Raw = _NOTHING
 
@@ -163,23 +163,12 @@ def _odd_row(line: bytes) -> Row:
         if column.name in ("v", "stats"):
             cells[column.name] = _text(raw)
         else:
-            cells[column.name] = _cell(_value(raw), column.kind)
+            cells[column.name] = _cell(None if raw is _NOTHING else _read_any(raw), column.kind)
     return [cells["unixt"], *list(cells.values())[1:]]
 
 
 def _text(raw: msgspec.Raw) -> str | None:
     return None if raw is _NOTHING else bytes(raw).decode()
-
-
-def _value(raw: msgspec.Raw) -> Any:
-    """What JSON says, also where a text has half of a character, which becomes a question mark."""
-    if raw is _NOTHING:
-        return None
-    try:
-        return _read_any(raw)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        found = json.loads(bytes(raw))
-        return found.encode("utf-8", "replace").decode() if isinstance(found, str) else bytes(raw).decode()
 
 
 def _cell(value: Any, kind: str) -> Any:
