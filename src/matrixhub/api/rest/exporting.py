@@ -52,8 +52,7 @@ async def export_answer(
     headers = {"Vary": "Accept, Accept-Encoding"}
     if gzip:
         headers["Content-Encoding"] = "gzip"
-    kind = f"{chosen.media_type}; charset=utf-8" if chosen.media_type.startswith("text/") else chosen.media_type
-    return Stream(_followed_by(first, parts), media_type=kind, headers=headers)
+    return Stream(_followed_by(first, parts), media_type=chosen.media_type, headers=headers)
 
 
 async def _in_turn(hub: Hub, property_id: PropertyId, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

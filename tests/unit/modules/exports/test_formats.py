@@ -11,7 +11,7 @@ import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from subprocess import run
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -100,8 +100,9 @@ async def test_a_compressed_answer_is_the_same(name: FormatName) -> None:
 
 def test_what_was_cut_off_is_no_whole_file() -> None:
     parts = {}
-    for name in ("json", "parquet", "arrow"):
-        writer = make_writer(cast("FormatName", name), readings_table())
+    names: tuple[FormatName, ...] = ("json", "parquet", "arrow")
+    for name in names:
+        writer = make_writer(name, readings_table())
         parts[name] = writer.begin() + writer.write([line(0), line(1)])
         if name == "arrow":
             assert writer.end() == END_OF_STREAM
