@@ -111,6 +111,9 @@ select exists (
   select from readings where series = any($1) and at >= $2 and at < $3 and origin = any($4)
 );
 
+-- name: newest_origin
+select coalesce(max(id), 0) from reading_origins;
+
 -- name: series_named
 select id from reading_series where property_id = $1 and slot_id || '/' || devtype = $2 order by id limit 1;
 

@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from click.testing import Result
 from pyarrow import parquet
 from tests.integration.rest.rig import SEEDS, Rig
 from tests.readings import Writer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from matrixhub.cli import past_data
 from matrixhub.cli.app import app
@@ -53,8 +52,7 @@ class Shell:
             "MATRIXHUB_SECRETS__MASTER_KEY": "0f" * 32,
         }
         given = ["past-data", words[0], "--property", self.property_id, *words[1:]]
-        found: Result = await asyncio.to_thread(CliRunner().invoke, app, given, env=environment)
-        return found
+        return await asyncio.to_thread(lambda: CliRunner().invoke(app, given, env=environment))
 
     async def file(self, name: str, *words: str) -> bytes:
         """What is in the file that a command makes."""

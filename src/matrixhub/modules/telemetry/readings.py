@@ -14,10 +14,18 @@ from matrixhub.model.ids import PropertyId
 from matrixhub.model.paging import check_page
 from matrixhub.model.past import Page, Place, Wanted, instant_of_ms, read_last
 from matrixhub.modules.work import Platform
-from matrixhub.store.past_readings import FIRST_WINDOW, find_series, find_sources, latest_lines, read_page
+from matrixhub.store.past_readings import (
+    FIRST_WINDOW,
+    Parts,
+    find_series,
+    find_sources,
+    latest_lines,
+    newest_origin,
+    read_page,
+)
 
 PAGE_MAX = 1_000
-EXPORT_PAGE = 4_000
+EXPORT_PAGE = 2_000
 WINDOW_LEAST = timedelta(milliseconds=10)
 
 
@@ -52,11 +60,15 @@ async def export_readings(
 
     While whoever takes them is at a page, no connection is held. Raises: StoreError.
     """
-    window = FIRST_WINDOW
+    window, parts, sources, known = FIRST_WINDOW, Parts(), None, -1
     while True:
         async with platform.database.connection() as connection:
-            sources = await find_sources(connection, property_id, wanted)
-            page = await read_page(connection, sources, start, end, after=after, limit=page_size, window=window)
+            newest = await newest_origin(connection)
+            if sources is None or newest != known:
+                sources, known = await find_sources(connection, property_id, wanted), newest
+            page = await read_page(
+                connection, sources, start, end, after=after, limit=page_size, window=window, parts=parts
+            )
         if page.lines:
             yield page.lines
         if page.after is None:
