@@ -12,7 +12,7 @@ from pyarrow import parquet
 from matrixhub.model.export import ColumnKind
 from matrixhub.modules.exports.tables import Table
 
-ROW_GROUP = 65_536
+ROW_GROUP = 32_768
 """So many rows are held before they are written to Parquet, whose readers skip by row groups: small ones do not pay."""
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
