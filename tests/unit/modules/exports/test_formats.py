@@ -199,7 +199,7 @@ async def test_memory_does_not_grow_with_what_is_written(name: FormatName, monke
 
 
 def test_the_columnar_library_is_not_imported_before_it_is_needed() -> None:
-    code = "import sys, matrixhub.api.rest.readings; sys.exit('pyarrow' in sys.modules)"
+    code = "import sys, matrixhub.modules.exports.formats; sys.exit('pyarrow' in sys.modules)"
     assert run([sys.executable, "-c", code], check=False).returncode == 0
 
 
