@@ -51,6 +51,7 @@ PROBLEMS: Mapping[int, str] = {
     403: "The key may not do this.",
     404: "There is no such thing.",
     405: "The path does not take this method.",
+    406: "It cannot be had as any of the types in Accept.",
     409: "It cannot be done as things are now.",
     410: "What it is about is no longer kept.",
     412: "The version is not the one in If-Match.",
@@ -192,6 +193,9 @@ def _parameter(found: Json) -> Json:
     kinds = [kind for kind in schema.pop("oneOf", ()) if kind != {"type": "null"}]
     for kind in kinds:
         schema = {**kind, **schema}
+    if isinstance(schema.get("type"), list):
+        [schema["type"]] = [kind for kind in schema["type"] if kind != "null"]
+        schema["enum"] = [value for value in schema["enum"] if value is not None]
     if schema.get("type") == "integer":
         schema |= {bound: int(schema[bound]) for bound in ("minimum", "maximum") if bound in schema}
     return {

@@ -10,6 +10,7 @@ from matrixhub.deliveries.key_sets import KeySets
 from matrixhub.model.application import Quota
 from matrixhub.model.policy import BatchLimits
 from matrixhub.modules.access import Access
+from matrixhub.modules.exports.turns import Turns
 from matrixhub.modules.work import Platform
 from matrixhub.ports import Buses, Clock, Sender
 from matrixhub.store import Database
@@ -39,6 +40,7 @@ class Parts:
     media_bytes_max: int
     public_url: str = ""
     hosting: Place = field(default_factory=Place)
+    exports: Turns = field(default_factory=Turns)
 
     @property
     def platform(self) -> Platform:

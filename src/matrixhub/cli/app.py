@@ -23,6 +23,7 @@ from matrixhub.cli.identity_applications import identity_application
 from matrixhub.cli.keys import keys
 from matrixhub.cli.local import config_file, fail
 from matrixhub.cli.parked import parked
+from matrixhub.cli.past_data import past_data
 from matrixhub.cli.receive import receive
 from matrixhub.cli.replay import replay
 from matrixhub.cli.settings import asyncapi, config, migrate, openapi, operations
@@ -95,6 +96,7 @@ app.add_typer(parked, name="parked")
 app.add_typer(egress, name="egress")
 app.add_typer(database, name="database")
 app.add_typer(events, name="events")
+app.add_typer(past_data, name="past-data")
 app.add_typer(application, name="application")
 app.add_typer(identity_application, name="identity-application")
 app.add_typer(iam, name="iam")

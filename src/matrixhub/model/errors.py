@@ -310,6 +310,19 @@ class MalformedForm(RequestError):
     code = "MH-R035"
 
 
+class NotAcceptable(RequestError):
+    """It cannot be had as any of the types that the request accepts."""
+
+    code = "MH-R036"
+    status = 406
+
+
+class TooManyExports(RateExceeded):
+    """So many exports are under way that there is no turn for another one now."""
+
+    code = "MH-R037"
+
+
 class TooOften(RateExceeded):
     """Whoever asks does so more often than it may."""
 

@@ -132,6 +132,21 @@ def read_place(key: str) -> Place | None:
     raise WrongParameters("the key is not one of a page of readings")
 
 
+def read_last(text: str) -> tuple[int, str]:
+    """The instant and the series of the last reading that came, `<unixT>/<DEVID>/<DevType>`. Raises: WrongParameters.
+
+    >>> read_last("1710029109417/d1/SMARTCLEAN#UM")
+    (1710029109417, 'd1/SMARTCLEAN#UM')
+    """
+    instant, _, name = text.partition("/")
+    if (
+        not (instant.isascii() and instant.isdigit() and len(instant) <= 15 and int(instant) < epoch_ms(END))
+        or not name
+    ):
+        raise WrongParameters("the last reading is told as <unixT>/<DEVID>/<DevType>")
+    return int(instant), name
+
+
 def shown_number(value: Decimal, places: int = 6) -> str:
     """A number as answers have it: plain, and as short as it can be.
 

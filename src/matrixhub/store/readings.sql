@@ -105,6 +105,18 @@ from readings
 where series = any($1) and at >= $2 and at < $3 and (at, series) > ($4, $5) and origin = any($6)
 order by at, series limit $7;
 
+-- Whether there are any in the time.
+-- name: any
+select exists (
+  select from readings where series = any($1) and at >= $2 and at < $3 and origin = any($4)
+);
+
+-- name: newest_origin
+select coalesce(max(id), 0) from reading_origins;
+
+-- name: series_named
+select id from reading_series where property_id = $1 and slot_id || '/' || devtype = $2 order by id limit 1;
+
 -- Numbers of attributes in buckets of time, by origin: their count, sum, least and greatest. What is no number is left
 -- out, and one with a huge exponent, too, for its sum would be of no use.
 -- name: buckets

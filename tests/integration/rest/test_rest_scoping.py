@@ -93,6 +93,7 @@ ROUTES: dict[str, Route] = {
     "grantDatabaseReader": of_database("/grant"),
     "showDatabaseSheet": of_database("/sheet"),
     "listEvents": fixed("/events"),
+    "exportEvents": fixed("/events/export"),
     "publishEvents": Route(
         lambda _: "/events",
         lambda t: {

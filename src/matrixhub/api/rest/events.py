@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from litestar import Response, get, post
 from litestar.params import QueryParameter
+from litestar.response import Stream
 
 from matrixhub.api.auth import Caller, PropertyScope
 from matrixhub.api.bodies import ApiRequest, parse_as, read_body
 from matrixhub.api.idempotency import IdempotencyKey, Make, answer, make_once
 from matrixhub.api.paging import LIMIT, CursorQuery, LimitQuery
 from matrixhub.api.rest import documents as doc
+from matrixhub.api.rest.exporting import HeaderQuery, SpreadsheetQuery, export_answer, format_of
 from matrixhub.api.rest.hub import Hub
 from matrixhub.api.rest.parameters import SinceQuery, UntilQuery, in_utc
 from matrixhub.api.rest.views import event_view
 from matrixhub.model.errors import Forbidden, InvalidValue
+from matrixhub.model.export import FORMATS, LINE_FORMATS
 from matrixhub.model.ids import ApplicationId
-from matrixhub.modules.events import publish_events
+from matrixhub.modules.events import export_events, publish_events
+from matrixhub.modules.exports.formats import make_writer
+from matrixhub.modules.exports.tables import events_table
 from matrixhub.modules.work import Platform
 from matrixhub.store import Database
 from matrixhub.store.events import list_events
@@ -30,6 +35,12 @@ PrincipalQuery = Annotated[
 ]
 ModuleQuery = Annotated[
     str | None, QueryParameter(pattern=WORD, description="Only those of this module or application.")
+]
+
+
+PatternQuery = Annotated[
+    list[str] | None,
+    QueryParameter(max_items=100, description="Only those whose routing key matches; given again, or another one."),
 ]
 
 
@@ -64,6 +75,50 @@ async def list_(
             limit=limit,
         )
     return doc.EventPage(items=[event_view(event) for event in page.events], next=page.last_key or None)
+
+
+@get(
+    "/events/export",
+    operation_id="exportEvents",
+    summary="Export events as NDJSON, JSON or CSV",
+    tags=["events"],
+    opt={
+        "gives_bytes": [FORMATS[name].media_type for name in LINE_FORMATS],
+        "problems": (406,),
+        "permission": "hub.listEvents",
+    },
+)
+async def export(
+    hub: Hub,
+    property_id: PropertyScope,
+    request: ApiRequest,
+    principal: PrincipalQuery = None,
+    module: ModuleQuery = None,
+    pattern: PatternQuery = None,
+    since: SinceQuery = None,
+    until: UntilQuery = None,
+    format: Annotated[  # noqa: A002 - the name of the parameter
+        Literal["ndjson", "json", "csv"] | None,
+        QueryParameter(description="The format; without one, that of the header Accept."),
+    ] = None,
+    header: HeaderQuery = True,
+    spreadsheet: SpreadsheetQuery = False,
+) -> Stream:
+    """The event log of the property, oldest first, however much; without a time, all that is kept. An export that
+    fails midway ends without its last chunk.
+    """
+    chosen = format_of(request, format, LINE_FORMATS)
+    pages = export_events(
+        hub.platform,
+        property_id,
+        principal=principal or "",
+        module=module or "",
+        patterns=pattern or (),
+        start_at=in_utc(since),
+        end_at=in_utc(until),
+    )
+    writer = make_writer(chosen.name, events_table(), header=header, spreadsheet=spreadsheet)
+    return await export_answer(hub, request, property_id, pages, chosen, writer)
 
 
 @post(
@@ -111,4 +166,4 @@ def _speaker(caller: Caller, asked: str | None) -> ApplicationId:
     return caller.application_id
 
 
-handlers = [list_, publish]
+handlers = [list_, export, publish]
