@@ -21,7 +21,7 @@ from matrixhub.model.destination import (
 )
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import PropertyId, SubscriptionId
-from matrixhub.model.policy import BatchLimits, Order, Policy
+from matrixhub.model.policy import DATABASE_LIMITS, BatchLimits, Order, Policy
 from matrixhub.model.request import SubscriptionRequest, parse_request, patched
 from matrixhub.model.secret import Secret
 from matrixhub.model.subscription import Filter, Format, Notify, SigningKey, Subscription, public_view
@@ -341,6 +341,65 @@ def test_what_a_view_names_can_be_asked_for_by_the_same_name() -> None:
 
 def event_subscription(**parts: Any) -> Subscription:
     return replace(existing(), filter=Filter(source="events", patterns=frozenset({"matrix.#"})), **parts)
+
+
+# --- databases ---
+
+DATABASE = "db_1f0e6a5233bb4b0e9d1c"
+
+
+def test_a_database_is_asked_for_by_its_id_alone() -> None:
+    made = parse_request({"database": DATABASE}, limits=LIMITS, policy=DEFAULTS)
+    assert made.destination == Destination(kind="postgres", url=f"database:{DATABASE}")
+    assert made == parse_request({"database": DATABASE, "kind": "postgres"}, limits=LIMITS, policy=DEFAULTS)
+    assert made.limits == DATABASE_LIMITS
+    assert made.policy.retry_schedule_s[-1] == 60.0
+    assert made.policy.give_up_s == DEFAULTS.give_up_s
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"kind": "postgres"}, "database is missing"),
+        ({"database": "warehouse"}, "database is not the id of a database"),
+        ({"database": DATABASE, "url": URL}, "url is not for a database"),
+        ({"database": DATABASE, "kind": "https", "url": URL}, "database is for the kind postgres"),
+        ({"database": DATABASE, "auth": {"scheme": "basic", "user": "u", "password": "p"}}, "no authentication"),
+        ({"database": DATABASE, "headers": {"X-Key": "k"}}, "no authentication, headers"),
+        ({"database": DATABASE, "framing": "per_item"}, "no authentication, headers, certificates or framing"),
+        ({"database": DATABASE, "format": {"gzip": True}}, "gzip is for web services"),
+        ({"database": DATABASE, "format": {"body": "cloudevents"}}, "rows, not CloudEvents"),
+    ],
+)
+def test_what_a_database_has_no_use_for_is_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        parse_request(fields, limits=LIMITS, policy=DEFAULTS)
+    assert said in refused.value.message
+
+
+def leading_to_database() -> Subscription:
+    return existing(kind="postgres", url=f"database:{DATABASE}", auth=NoAuth(), headers=(), client_certificate=None)
+
+
+def test_a_view_names_the_database_and_no_url() -> None:
+    view = public_view(leading_to_database())
+    assert (view["kind"], view["database"], view["url"]) == ("postgres", DATABASE, "")
+    assert public_view(existing())["database"] == ""
+
+
+def test_a_subscription_can_be_led_to_another_database_to_a_url_and_back() -> None:
+    before = leading_to_database()
+    assert changed(before, {}) == before
+    assert changed(before, {"name": "new"}).destination == before.destination
+    assert changed(before, {"database": "db_2"}).destination == replace(before.destination, url="database:db_2")
+    web = changed(before, {"kind": "https", "url": URL})
+    assert (web.destination.kind, web.destination.url) == ("https", URL)
+    assert changed(web, {"database": DATABASE}).destination == before.destination
+    with pytest.raises(InvalidValue, match="url is not for a database"):
+        changed(before, {"url": URL})
+
+
+# --- events ---
 
 
 def test_events_are_asked_for_by_their_patterns() -> None:
