@@ -42,7 +42,7 @@ class Theirs:
         """Make the schema, from nothing, and let the writer write."""
         await self.run("drop schema if exists matrix cascade")
         for statement in statements().values():
-            await self.run(statement)
+            await self.owner.execute(statement)  # some are several in one text
         await self.run(f"grant usage on schema matrix to {self.record.server.user}")
         await self.run(f"grant select, insert on all tables in schema matrix to {self.record.server.user}")
 
@@ -54,7 +54,7 @@ class Theirs:
         """Empty both tables."""
         await self.run("truncate matrix.sensor_data, matrix.events")
 
-    def at(self, **changed: object) -> CustomerDatabase:
+    def at(self, **changed: Any) -> CustomerDatabase:
         """The record with other parts of its server."""
         return replace(self.record, server=replace(self.record.server, **changed), version=self.record.version + 1)
 
