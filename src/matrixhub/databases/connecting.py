@@ -220,8 +220,3 @@ def trouble_of(error: BaseException) -> Trouble:
                 return Trouble("reach", "it took too long at")
             return trouble
     return _OTHER
-
-
-def step_of(error: BaseException) -> Step:
-    """At which step a fault happened."""
-    return trouble_of(error).step
