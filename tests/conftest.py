@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
+from tests.customer_server import CustomerServer, open_customer_server
 from tests.engines import SharedEngines, open_shared_engines
 
 settings.register_profile(
@@ -37,3 +38,10 @@ async def shared_engines() -> AsyncIterator[SharedEngines]:
     """The engines of this process, from the first test that asks for them."""
     async with open_shared_engines() as engines:
         yield engines
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def customer_server() -> AsyncIterator[CustomerServer]:
+    """A customer's own PostgreSQL with TLS, from the first test that asks for it; skips where there is none."""
+    async with open_customer_server() as server:
+        yield server

@@ -24,7 +24,7 @@ from matrixhub.model.errors import ConfigurationError, InvalidValue
 from matrixhub.model.policy import Policy, check_policy
 
 ENVIRONMENT_PREFIX = "MATRIXHUB_"
-NOT_SETTINGS = frozenset({"MATRIXHUB_CONFIG", "MATRIXHUB_KEY", "MATRIXHUB_URL"})
+NOT_SETTINGS = frozenset({"MATRIXHUB_CONFIG", "MATRIXHUB_DATABASE_PASSWORD", "MATRIXHUB_KEY", "MATRIXHUB_URL"})
 """Variables of ours that the commands read themselves."""
 
 HIDDEN = "…"

@@ -254,7 +254,7 @@ async def test_what_the_customer_adds_or_does_without_is_left_alone(world: World
     await world.send(lines(MANY))
     try:
         await world.theirs.run("alter table matrix.sensor_data add column noted timestamptz default now()")
-        await world.theirs.run("drop index matrix.sensor_data_insid_time_idx")
+        await world.theirs.run("drop index matrix.sensor_data_time_idx")
         await world.theirs.run("alter table matrix.sensor_data alter column t type varchar(20)")
         await world.theirs.run("create view matrix.mine as select * from matrix.sensor_data")
         assert (await world.send(lines(MANY, start=MANY))).failed == {}

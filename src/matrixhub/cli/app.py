@@ -11,6 +11,7 @@ from matrixhub import __version__
 from matrixhub.cli.applications import application
 from matrixhub.cli.attempts import attempts
 from matrixhub.cli.balance import balance
+from matrixhub.cli.customer_databases import customer_database
 from matrixhub.cli.databases import database
 from matrixhub.cli.demo import demo
 from matrixhub.cli.devices import devices
@@ -94,6 +95,7 @@ app.add_typer(subscription, name="subscription")
 app.add_typer(attempts, name="attempts")
 app.add_typer(parked, name="parked")
 app.add_typer(egress, name="egress")
+database.add_typer(customer_database)
 app.add_typer(database, name="database")
 app.add_typer(events, name="events")
 app.add_typer(past_data, name="past-data")

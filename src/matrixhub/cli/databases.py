@@ -127,7 +127,9 @@ def create(
     async def fill() -> list[SubscriptionId]:
         async with open_desk(data) as desk:
             asked = subscriptions_asked(record, sensors=sensors, events=events or ())
-            return [(await make_subscription(desk.operator, data, one, property_id)).id for one in asked]
+            return [
+                (await make_subscription(desk.operator, data, one, property_id, unchecked=True)).id for one in asked
+            ]
 
     record, password, weaknesses, address = run_command(work)
     told = {"id": record.id, **_login(record, password, address)}

@@ -28,7 +28,9 @@ from matrixhub.cli.local import run as run_command
 from matrixhub.cli.signing import signing_keys
 from matrixhub.cli.views import attempt_document, counting, overview_document, plan_document, replay_document
 from matrixhub.databases.connecting import where
+from matrixhub.databases.verdict import Verdict
 from matrixhub.deliveries.balance import Balance, subscription_balance
+from matrixhub.deliveries.database_desk import open_database_desk
 from matrixhub.deliveries.desk import (
     PlannedReplay,
     check_reach,
@@ -39,12 +41,13 @@ from matrixhub.deliveries.desk import (
 )
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.database import database_of
+from matrixhub.model.destination import Destination
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.health import health_of
 from matrixhub.model.ids import PropertyId
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.request import merge_patch, parse_request, patched
-from matrixhub.model.subscription import CALLED, State, Subscription, public_view
+from matrixhub.model.subscription import CALLED, Source, State, Subscription, public_view
 from matrixhub.service import open_sender
 from matrixhub.store.attempts import RecordedAttempt, record_attempt
 from matrixhub.store.books import PostgresBooks
@@ -79,6 +82,9 @@ def create(
             "--from", metavar="now|beginning|TIME|POSITION", help="Where to begin; TIME is ISO 8601. Default: now."
         ),
     ] = "",
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Also to a database that cannot be written to yet; everything waits.")
+    ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -87,7 +93,7 @@ def create(
     The body of each push is a JSON array of strings, each a reading as JSON; with --events it is one of objects, each
     an event. Any 2xx means taken; anything else is sent again, the same bytes with the same X-Request-Id, until it is.
 
-    With --database they are rows of matrix.sensor_data, or of matrix.events, each written once.
+    With --database they are rows of matrix.sensor_data, or of matrix.events, each written once. It is checked first.
 
     Pushes go to the public internet; a host in a private network must be allowed first: matrixhub egress allow --help
 
@@ -101,7 +107,7 @@ def create(
 
     async def work() -> Subscription:
         async with open_operator(data) as operator:
-            return await make_subscription(operator, data, document, property_id, start)
+            return await make_subscription(operator, data, document, property_id, start, unchecked=unchecked)
 
     made = run_command(work)
     if as_json:
@@ -279,11 +285,17 @@ def resume(
 
 
 async def make_subscription(
-    operator: Operator, data: Path | None, document: Mapping[str, Any], property_id: str = "", start: str = ""
+    operator: Operator,
+    data: Path | None,
+    document: Mapping[str, Any],
+    property_id: str = "",
+    start: str = "",
+    *,
+    unchecked: bool = False,
 ) -> Subscription:
-    """A subscription as a document asks for it.
+    """A subscription as a document asks for it. A database that it leads to is checked first; risks are told.
 
-    Raises: InvalidValue, NotFound, HubNotRunning, BusError, StoreError.
+    Raises: InvalidValue, NotFound, DatabaseNotReady, HubNotRunning, BusError, StoreError.
     """
     named = await _with_database_id(operator, property_id or str(document.get("property") or ""), document)
     asked = parse_request(named, limits=_limits(operator), policy=operator.codec.policy)
@@ -297,6 +309,9 @@ async def make_subscription(
         asked.notify,
         allowed_to_all=operator.settings.deliveries.egress_allow,
     )
+    if not unchecked:
+        for verdict in await _checked(operator, owner, asked.destination, asked.filter.source):
+            typer.echo(f"Note: {verdict.step}: {verdict.found}", err=True)
     async with open_operator_buses(data) as buses:
         position = await first_position(buses[asked.filter.source], start or asked.start)
     return await create_subscription(
@@ -324,6 +339,15 @@ async def _with_database_id(operator: Operator, property_id: str, document: Mapp
         if record.name == name:
             return {**document, "database": record.id}
     raise InvalidValue(f"property {property_id} has no database {name!r}: see `matrixhub database list`")
+
+
+async def _checked(
+    operator: Operator, property_id: PropertyId, destination: Destination, source: Source
+) -> Sequence[Verdict]:
+    """What is a risk of a database that a subscription is to lead to. Raises: DatabaseNotReady."""
+    allowed = operator.settings.deliveries.egress_allow
+    async with open_database_desk(operator.database, operator.codec.sealer, allowed, SystemClock()) as desk:
+        return await desk.check_destination(property_id, destination, source)
 
 
 async def _database_called(operator: Operator, found: Subscription) -> str:

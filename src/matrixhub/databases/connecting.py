@@ -26,8 +26,9 @@ SAID_MAX = 300
 Connection = Any
 """asyncpg has no type stubs."""
 
-# What the customer sets for the role or database must not change what is written.
-_SETTINGS = {"application_name": APPLICATION, "timezone": "UTC", "search_path": "matrix"}
+# What the customer sets for the role or database must not change what is written. His search_path stays: the hub names
+# every table with its schema, but a trigger of his may not.
+_SETTINGS = {"application_name": APPLICATION, "timezone": "UTC"}
 
 
 class _NamedContext(ssl.SSLContext):
@@ -207,7 +208,10 @@ def trouble_of(error: BaseException) -> Trouble:
     ('reach', 'tls')
     """
     text = str(error)
-    if "SSL" in text or ("pg_hba.conf" in text and "no encryption" in text):
+    # "SSL encryption" is how pg_hba.conf tells of a connection that it refuses although it has TLS.
+    if ("SSL" in text and not isinstance(error, asyncpg.PostgresError)) or (
+        "pg_hba.conf" in text and "no encryption" in text
+    ):
         return Trouble("tls", "no TLS with")
     for kinds, trouble in _TROUBLES:
         if isinstance(error, kinds):

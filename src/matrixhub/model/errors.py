@@ -285,6 +285,21 @@ class NameTaken(Conflict):
     wire_code = "WRONG_PARAMETERS"
 
 
+class DatabaseNotReady(RequestError):
+    """A customer's database cannot be written to as it is, so nothing is to lead to it yet."""
+
+    code = "MH-D015"
+    status = 409
+    retry_helps = True
+
+
+class ApplyNotAllowed(RequestError):
+    """The hub was not allowed to make its schema in a customer's database."""
+
+    code = "MH-D016"
+    status = 409
+
+
 class UnknownOperation(RequestError):
     """There is no such operation."""
 

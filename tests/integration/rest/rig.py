@@ -281,6 +281,7 @@ class Things:
     group: str
     database: DatabaseId
     shifts: ShiftThings | None = None
+    customer_database: DatabaseId | None = None
 
     @property
     def names(self) -> list[bytes]:
@@ -289,6 +290,7 @@ class Things:
             *(self.property_id, self.subscription, self.signing_key, self.attempt, self.parked, self.replay),
             *(self.application, self.key, self.identity_application, self.role, self.group, self.database),
             *((self.shifts.shift, self.shifts.integration) if self.shifts else ()),
+            *((self.customer_database,) if self.customer_database else ()),
         )
         return [str(one).encode() for one in ids]
 

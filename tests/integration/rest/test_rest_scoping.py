@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 import pytest
 import pytest_asyncio
 from tests.integration.rest.actions.desk import KEPT, Desk, furnish
+from tests.integration.rest.database_routes import DATABASE_ROUTES, with_database
 from tests.integration.rest.place_routes import PLACE_ROUTES, Places, make_places
 from tests.integration.rest.rig import LOCAL_KEY, SEEDS, Client, Reply, Rig, Things, make_things
 from tests.integration.rest.shift_routes import SHIFT_ROUTES, SHIFT_STATEMENTS, STATES, with_shift_things
@@ -112,6 +113,12 @@ ROUTES: dict[str, Route] = {
     "rotateKey": Route(lambda t: f"/keys/{t.key}/rotate", lambda _: {}),
     "revokeKey": Route(lambda t: f"/keys/{t.key}"),
     **{operation: Route(*given) for operation, given in SHIFT_ROUTES.items()},
+    **{operation: Route(*given) for operation, given in DATABASE_ROUTES.items()},
+    "connectDatabase": Route(
+        lambda _: "/databases/connect",
+        lambda _: {"host": "db.example.org", "database": f"d{next(SEEDS)}", "user": "u", "password": "p"},
+        shown=True,
+    ),
     "listRoles": fixed("/roles"),
     "createRole": Route(lambda _: "/roles", lambda _: a_role(f"R-{next(SEEDS)}"), shown=True),
     "showRole": Route(lambda t: f"/roles/{quote(t.role)}"),
@@ -195,6 +202,8 @@ async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[A
         things = await with_shift_things(rig, property_id, STATES.get(operation, "published"))
     else:
         things = await make_things(rig, property_id, owner, receiver.url)
+    if operation in DATABASE_ROUTES:
+        things = await with_database(rig, things)
     route = ROUTES[operation]
     return Ask(operation, route.path(things), lambda: route.body(things)), things, owner
 
@@ -218,13 +227,13 @@ async def rows(rig: Rig, things: Things | Places | Desk) -> list[Any]:
         "select * from parked where subscription_id in (select id from subscriptions where property_id = $1)",
         "select * from replays where subscription_id in (select id from subscriptions where property_id = $1)",
         "select property_id, key from idempotency_keys where property_id = $1",
-        "select * from databases where property_id = $1",
         "select * from applications where property_id = $1",
         "select * from access_keys where property_id = $1",
         "select * from identity_applications where property_id = $1 order by id",
         "select * from property_solutions where property_id = $1",
         "select line from events where property_id = $1 order by number",
         *SHIFT_STATEMENTS,
+        "select * from databases where property_id = $1",
         "select * from iam_roles where property_id = $1",
         "select * from iam_groups where property_id = $1",
         "select * from iam_changes where property_id = $1",

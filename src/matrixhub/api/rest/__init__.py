@@ -9,6 +9,7 @@ from matrixhub.api.rest import (
     attendance_integrations,
     availabilities,
     balance,
+    customer_databases,
     databases,
     events,
     identity_applications,
@@ -55,6 +56,7 @@ _MODULES = (
     shift_definitions,
     attendance_integrations,
     readings,
+    customer_databases,
     databases,
 )
 

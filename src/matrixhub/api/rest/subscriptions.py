@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Annotated
 
 from litestar import Response, delete, get, patch, post
+from litestar.params import QueryParameter
 
 from matrixhub.api.auth import PropertyScope
 from matrixhub.api.bodies import MERGE_PATCH_TYPES, ApiRequest, parse_json, read_body
@@ -17,6 +19,7 @@ from matrixhub.api.rest import documents as doc
 from matrixhub.api.rest.hub import Hub
 from matrixhub.api.rest.parameters import SubscriptionPath
 from matrixhub.api.rest.views import attempt_view, subscription_view
+from matrixhub.deliveries.database_desk import open_database_desk
 from matrixhub.deliveries.desk import check_reach, first_position, send_test
 from matrixhub.model.errors import InvalidValue, VersionMismatch
 from matrixhub.model.ids import PropertyId, SubscriptionId
@@ -35,6 +38,9 @@ from matrixhub.store.subscriptions import (
     update_subscription,
 )
 
+UncheckedQuery = Annotated[
+    bool, QueryParameter(description="Also to a database that cannot be written to yet; everything waits until then.")
+]
 TRIES = 3
 """How often a change without If-Match is made anew when another one comes in between."""
 
@@ -58,9 +64,15 @@ async def list_(
     opt={"takes": doc.NewSubscription, "answers": {201: doc.SubscriptionView}, "headers": ("ETag", "Location")},
 )
 async def create(
-    hub: Hub, property_id: PropertyScope, request: ApiRequest, idempotency_key: IdempotencyKey = None
+    hub: Hub,
+    property_id: PropertyScope,
+    request: ApiRequest,
+    idempotency_key: IdempotencyKey = None,
+    unchecked: UncheckedQuery = False,
 ) -> Response[bytes]:
-    """It is active at once. Secrets go in here and never come out again."""
+    """It is active at once. Secrets go in here and never come out again. A database that it is to lead to is checked
+    first, as `checkDatabase` does.
+    """
     body = await read_body(request)
     asked = parse_request(parse_json(body), limits=hub.limits, policy=hub.codec.policy)
     if asked.property_id not in ("", property_id):
@@ -68,6 +80,9 @@ async def create(
 
     async def prepare() -> Make:
         await check_reach(hub.database, property_id, asked.destination, asked.notify, allowed_to_all=hub.allowed_to_all)
+        if not unchecked:
+            async with open_database_desk(hub.database, hub.codec.sealer, hub.allowed_to_all, hub.clock) as desk:
+                await desk.check_destination(property_id, asked.destination, asked.filter.source)
         position = await first_position(hub.buses[asked.filter.source], asked.start)
 
         async def make(database: Database) -> Answer:
