@@ -283,6 +283,12 @@ class NameTaken(Conflict):
     wire_code = "WRONG_PARAMETERS"
 
 
+class BackfillUnderWay(Conflict):
+    """A backfill of the same data is not over yet."""
+
+    code = "MH-R038"
+
+
 class UnknownOperation(RequestError):
     """There is no such operation."""
 
