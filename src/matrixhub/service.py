@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -29,6 +29,7 @@ from matrixhub.config import (
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
 from matrixhub.deliveries.destinations.https import open_https_sender
+from matrixhub.deliveries.destinations.reaching import Reaching
 from matrixhub.deliveries.key_sets import KeySets, open_key_sets
 from matrixhub.deliveries.notices import Notices
 from matrixhub.deliveries.recent import HeardBus, Recent
@@ -63,9 +64,10 @@ from matrixhub.observe import (
     StoreWaits,
     UnsignedAllowed,
 )
-from matrixhub.ports import Buses, Sender
+from matrixhub.ports import Bus, Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
+from matrixhub.store.databases import Databases
 from matrixhub.store.devices import save_sightings
 from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, STORE_DUTY, PostgresDuty
 from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
@@ -81,7 +83,7 @@ from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
 from matrixhub.store.timers import TIMER_CHANNEL
 from matrixhub.store.tokens import PostgresTokens
 from matrixhub.store.versions import Versions
-from matrixhub.telemetry import Keeper, KeeperSettings
+from matrixhub.telemetry import Backfiller, Keeper, KeeperSettings
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer, Parts
@@ -95,7 +97,7 @@ TIMER_HANDLERS: Mapping[str, Fire] = {**planning.HANDLERS, **attendance.HANDLERS
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
 
-BESIDE_CONNECTIONS = 3
+BESIDE_CONNECTIONS = 4
 """To PostgreSQL, from the process beside."""
 
 PARTITIONS_WITH: Source = "sensors"
@@ -527,8 +529,10 @@ def _add_store(
     The answer says whether all is well with it.
     """
     keeper = _keeper(settings, database, bus, observe)
+    backfill = partial(_backfill, settings, endpoints, database, bus, observe)
     if beside is None:
         stages.append((keeper.name, keeper.run))
+        stages.append((Backfiller.name, backfill))
         return keeper.healthy
     troubled = False
 
@@ -543,7 +547,7 @@ def _add_store(
         if not stop.is_set():
             troubled = False
             observe(StoreComesHome())
-            await keeper.run(stop)
+            await _run_together(stop, keeper.run, backfill)
 
     stages.append((keeper.name, run))
     return lambda: not troubled and keeper.healthy()
@@ -567,7 +571,28 @@ async def keep_beside(settings: Settings, order: bytes, stop: asyncio.Event, obs
         open_database(endpoints.postgres_dsn, connections_max=BESIDE_CONNECTIONS) as database,
         open_buses(endpoints.nats_url, stream_settings(settings), observe, create=False) as buses,
     ):
-        await _keeper(settings, database, buses["sensors"], observe).run(stop)
+        keeper = _keeper(settings, database, buses["sensors"], observe)
+        await _run_together(
+            stop, keeper.run, partial(_backfill, settings, endpoints, database, buses["sensors"], observe)
+        )
+
+
+async def _backfill(
+    settings: Settings, endpoints: Endpoints, database: Database, bus: Bus, observe: Observe, stop: asyncio.Event
+) -> None:
+    """Copy past data into customers' databases until stop."""
+    databases = Databases(database, Sealer(endpoints.master_key))
+    reaching = Reaching(endpoints.postgres_dsn, allowed_to_all(settings))
+    try:
+        await Backfiller(database, databases, bus, reaching.connected, SystemClock(), observe).run(stop)
+    finally:
+        await reaching.close()
+
+
+async def _run_together(stop: asyncio.Event, *runs: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for run in runs:
+            group.create_task(run(stop))
 
 
 def _add_notices(
