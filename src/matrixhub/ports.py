@@ -15,8 +15,9 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from matrixhub.model.balance import Account
+from matrixhub.model.database import CustomerDatabase
 from matrixhub.model.delivery import Attempt, AttemptKind, ParkedItem
-from matrixhub.model.ids import PropertyId, SubscriptionId, WorkerId
+from matrixhub.model.ids import DatabaseId, PropertyId, SubscriptionId, WorkerId
 from matrixhub.model.reading_line import KeptReading
 from matrixhub.model.secret import Secret
 from matrixhub.model.subscription import Express, Filter, Lease, Position, Source, Subscription
@@ -454,7 +455,7 @@ class Push:
 class Sent:
     """A push the destination has taken, save the items it named as `failed`, by index, with its reasons.
 
-    `answer` is the beginning of what it said, secrets hidden.
+    `answer` is the beginning of what it said, secrets hidden; `http_status` is 0 where it speaks no HTTP.
     """
 
     http_status: int
@@ -467,11 +468,23 @@ class Sender(Protocol):
     """Carries a push to its destination."""
 
     async def send(self, push: Push) -> Sent:
-        """One attempt. Raises DestinationUnreachable, DestinationRefused, EgressRefused, or TokenFault.
+        """One attempt. Raises DestinationUnreachable, DestinationRefused, EgressRefused, DatabaseUnknown or TokenFault.
 
         A TokenFault says that the destination was not asked, or answered 401 to a token that cannot be renewed now: it
         is not to be charged with it. ReauthorisationNeeded is one that only a person can mend.
         """
+        ...
+
+
+class DatabaseRecords(Protocol):
+    """What is known of customers' databases."""
+
+    async def show(self, database_id: DatabaseId, property_id: PropertyId) -> CustomerDatabase:
+        """The database, if it is one of the property. Raises: NotFound, StoreError."""
+        ...
+
+    async def version(self, database_id: DatabaseId) -> int | None:
+        """Which version a database is in, None where there is none. Raises: StoreError."""
         ...
 
 

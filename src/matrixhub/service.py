@@ -28,7 +28,9 @@ from matrixhub.config import (
 )
 from matrixhub.deliveries import Worker, WorkerSettings
 from matrixhub.deliveries.auditor import Auditor
+from matrixhub.deliveries.destinations.dispatcher import Dispatcher
 from matrixhub.deliveries.destinations.https import open_https_sender
+from matrixhub.deliveries.destinations.postgres import open_postgres_sender
 from matrixhub.deliveries.destinations.reaching import Reaching
 from matrixhub.deliveries.key_sets import KeySets, open_key_sets
 from matrixhub.deliveries.notices import Notices
@@ -255,12 +257,16 @@ def stream_settings(settings: Settings) -> StreamSettings:
 
 
 @asynccontextmanager
-async def open_sender(settings: Settings, postgres_dsn: str, codec: Codec) -> AsyncIterator[Sender]:
+async def open_sender(settings: Settings, database: Database, codec: Codec) -> AsyncIterator[Sender]:
     """What carries pushes: for a worker, and for a face that sends a test."""
-    tokens = PostgresTokens(postgres_dsn, codec.sealer)
+    tokens, clock, allowance = PostgresTokens(database.dsn, codec.sealer), SystemClock(), allowed_to_all(settings)
+    reaching = Reaching(database.dsn, allowance)
     try:
-        async with open_https_sender(allowed_to_all(settings), tokens, SystemClock()) as sender:
-            yield sender
+        async with (
+            open_https_sender(allowance, tokens, clock) as https,
+            open_postgres_sender(Databases(database, codec.sealer), reaching, clock) as postgres,
+        ):
+            yield Dispatcher(https, {"postgres": postgres})
     finally:
         await tokens.close()
 
@@ -318,7 +324,7 @@ async def _run_roles(
             ingest = await _add_ingest(settings, database, bus, observe, stages, http_done, alone=engines is not None)
         codec = make_codec(settings, endpoints)
         sender = await resources.enter_async_context(
-            closed_within(open_sender(settings, endpoints.postgres_dsn, codec), gave_up("sender"))
+            closed_within(open_sender(settings, database, codec), gave_up("sender"))
         )
         if "deliveries" in roles:
             leases = PostgresLeases(database, codec, observe)

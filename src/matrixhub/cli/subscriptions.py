@@ -324,7 +324,7 @@ def try_(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOpti
     async def work() -> RecordedAttempt:
         async with open_operator(data) as operator:
             found = (await _find(operator, subscription_id)).subscription
-            async with open_sender(operator.settings, operator.database.dsn, operator.codec) as sender:
+            async with open_sender(operator.settings, operator.database, operator.codec) as sender:
                 result = await send_test(sender, found, SystemClock())
             await record_attempt(operator.database, found.property_id, found.id, result.attempt)
             return RecordedAttempt(subscription_id=found.id, attempt=result.attempt)

@@ -115,6 +115,11 @@ async def close(connection: Connection) -> None:
         await connection.close(timeout=2)
 
 
+def cut_off(connection: Connection, error: BaseException) -> bool:
+    """Whether a fault is that the connection is no longer there."""
+    return isinstance(error, Exception) and (connection.is_closed() or isinstance(error, _CUT_OFF))
+
+
 @contextlib.asynccontextmanager
 async def closing(connection: Connection) -> AsyncIterator[Connection]:
     """The connection, closed at the end of the block."""
@@ -164,6 +169,13 @@ class Trouble:
 
 
 _X = asyncpg.exceptions
+_CUT_OFF = (
+    ConnectionError,
+    _X.PostgresConnectionError,
+    _X.AdminShutdownError,
+    _X.CrashShutdownError,
+    _X.IdleSessionTimeoutError,
+)
 _TROUBLES: Sequence[tuple[tuple[type[BaseException], ...], Trouble]] = (
     # The first that fits.
     ((ssl.SSLError, ssl.CertificateError), Trouble("tls", "no TLS with")),

@@ -26,9 +26,22 @@ EVENT_COLUMNS = (
 )
 TABLES: Mapping[Source, str] = {"sensors": "sensor_data", "events": "events"}
 COLUMNS: Mapping[Source, Sequence[str]] = {"sensors": READING_COLUMNS, "events": EVENT_COLUMNS}
+KEYS: Mapping[Source, Sequence[str]] = {"sensors": ("devid", "devtype", "time"), "events": ("attr", "time")}
+"""What a row is known by."""
+
+KINDS: Mapping[str, str] = {
+    **dict.fromkeys(READING_COLUMNS + EVENT_COLUMNS, "S"),
+    **dict.fromkeys(("unixt", "utc", "expire_at", "unixtimeint"), "N"),
+    **dict.fromkeys(("v", "stats", "meta"), "U"),
+    "time": "D",
+}
+"""What kind of type each column has, as `pg_type.typcategory` has it: text, number, JSON, or instant."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = msgspec.Raw()
+_NUMBER_MAX = 2**63 - 1
+_EXACT_MAX = 2.0**53
+"""Integral numbers above this may be others than were meant, as floats are."""
 
 
 class _Reading(msgspec.Struct):
@@ -150,22 +163,25 @@ ROW_OF: Mapping[Source, Callable[[str | bytes], Row]] = {"sensors": reading_row,
 
 def json_text(raw: bytes) -> str:
     """JSON as it is written to the database: numbers that are integral are written without a fraction, so that
-    `cast(v->>'count' as integer)` of the published queries takes them.
+    `cast(v->>'count' as integer)` of the published queries takes them. What is too large or too deep for that stays.
 
     >>> json_text(b'{"count":2.0,"p":1.50,"name":"2.0"}'), json_text(b'{"count":2}')
     ('{"count":2,"p":1.5,"name":"2.0"}', '{"count":2}')
     """
     if b".0" not in raw and b"e" not in raw and b"E" not in raw:
         return raw.decode()
-    found = _read_any(raw)
-    whole = _whole(found)
+    try:
+        found = _read_any(raw)
+        whole = _whole(found)
+    except (msgspec.DecodeError, RecursionError):
+        return raw.decode()
     return raw.decode() if whole is found else _encode(whole).decode()
 
 
 def _whole(value: Any) -> Any:
     """The value with integral floats as integers; the same object where there is none."""
     if isinstance(value, float):
-        return int(value) if value.is_integer() else value
+        return int(value) if value.is_integer() and abs(value) < _EXACT_MAX else value
     if isinstance(value, dict):
         made = {name: _whole(part) for name, part in value.items()}
         return made if any(made[name] is not part for name, part in value.items()) else value
@@ -179,4 +195,6 @@ def _checked(row: Row) -> Row:
     for value in row:
         if isinstance(value, str) and ("\x00" in value or "\\u0000" in value):
             raise UnstorableReading("a text has the character NUL, which PostgreSQL does not keep")
+        if isinstance(value, int) and value > _NUMBER_MAX:
+            raise UnstorableReading(f"{value} is a larger number than PostgreSQL keeps")
     return row

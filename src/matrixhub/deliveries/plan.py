@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from matrixhub.model.errors import DeliveryError, DestinationRefused, ReauthorisationNeeded
+from matrixhub.model.errors import DeliveryError, DestinationRefused, ReauthorisationNeeded, RowsRefused
 from matrixhub.model.ids import SubscriptionId, ZoneId, stable_uuid
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.subscription import Filter, Position, Source, Subscription
@@ -269,6 +269,8 @@ def verdict_of(error: DeliveryError) -> Verdict:
     >>> verdict_of(DestinationRefused(http_status=422)), verdict_of(DestinationRefused(http_status=410))
     ('poisoned', 'stop')
     """
+    if isinstance(error, RowsRefused):
+        return "poisoned"
     if isinstance(error, DestinationRefused):
         return "poisoned" if error.http_status in _POISONED else "stop" if error.http_status == 410 else "retry"
     return "stop" if isinstance(error, ReauthorisationNeeded) else "retry"

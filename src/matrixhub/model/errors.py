@@ -536,6 +536,18 @@ class DatabaseFault(DestinationUnreachable):
         self.step = step
 
 
+class DatabaseUnknown(DeliveryError):
+    """Where a customer's database is cannot be found out now; it was not asked."""
+
+    code = "MH-D011"
+
+
+class RowsRefused(DestinationRefused):
+    """A customer's database refuses more rows of a push than can be told apart in time; it is sent in parts."""
+
+    code = "MH-D012"
+
+
 class TokenFault(DeliveryError):
     """No access token could be had; the destination was not asked."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from matrixhub.databases.rows import COLUMNS, EVENT_COLUMNS, READING_COLUMNS, ROW_OF, event_row, reading_row
+from matrixhub.databases.rows import COLUMNS, EVENT_COLUMNS, READING_COLUMNS, ROW_OF, event_row, json_text, reading_row
 from matrixhub.databases.schema import statements
 from matrixhub.model.errors import UnstorableReading
 
@@ -58,6 +58,21 @@ EVENT: dict[str, Any] = {
 
 def reading(**changed: object) -> bytes:
     return msgspec.json.encode({name: value for name, value in (READING | changed).items() if value is not ...})
+
+
+@pytest.mark.parametrize("text", [b'{"x":1e200000}', b'{"x":%b1.0%b}' % (b"[" * 3000, b"]" * 3000)])
+def test_what_is_too_large_or_too_deep_to_look_into_is_left_to_postgresql(text: bytes) -> None:
+    assert json_text(text) == text.decode()
+
+
+def test_a_number_that_a_float_cannot_tell_from_its_neighbours_is_not_made_another() -> None:
+    assert json_text(b'{"x":1e22,"y":4.0}') == '{"x":1e22,"y":4}'
+
+
+@pytest.mark.parametrize("name", ["utc", "expire_at"])
+def test_a_number_too_large_for_its_column_is_refused(name: str) -> None:
+    with pytest.raises(UnstorableReading, match="larger number"):
+        reading_row(reading(**{name: 2**63}))
 
 
 def row_of(line: bytes) -> dict[str, Any]:

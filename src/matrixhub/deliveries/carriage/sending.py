@@ -15,7 +15,14 @@ from matrixhub.deliveries.carriage.steps import Steps
 from matrixhub.deliveries.formats import make_body
 from matrixhub.deliveries.plan import Batch, Condemned, set_apart, verdict_of
 from matrixhub.model.delivery import Attempt, AttemptKind, time_ordered_id
-from matrixhub.model.errors import DeliveryError, DestinationRefused, EgressRefused, LeaseLost, TokenFault
+from matrixhub.model.errors import (
+    DatabaseUnknown,
+    DeliveryError,
+    DestinationRefused,
+    EgressRefused,
+    LeaseLost,
+    TokenFault,
+)
 from matrixhub.model.subscription import Subscription
 from matrixhub.observe import Delivered, DeliveryFailed, Observe, SubscriptionSuspended
 from matrixhub.ports import Clock, Push, Sender, Sent
@@ -123,7 +130,8 @@ class Sending:
         if len(named) < batch.items:
             self._schedule.recover()
         else:
-            refused = f"HTTP {sent.http_status}: all {batch.items} named as failed"
+            answer = f"HTTP {sent.http_status}" if sent.http_status else "taken"
+            refused = f"{answer}: all {batch.items} named as failed"
             self._schedule.blame(batch, batch.items, DestinationRefused(refused, http_status=sent.http_status))
         attempt = replace(attempt, seconds=sent.seconds, http_status=sent.http_status, answer=storable(sent.answer))
         return replace(self._parted(batch, sent, named, again=push.kind == "redrive"), attempts=(attempt,))
@@ -144,8 +152,8 @@ class Sending:
         """What an error means; unless the content is to blame, that is saved."""
         attempt = _failed(attempt, error)
         attempts: tuple[Attempt, ...] = (attempt,)
-        if isinstance(error, TokenFault | EgressRefused):
-            # Without a token or leave the destination was not asked: no attempt is charged to it.
+        if isinstance(error, TokenFault | EgressRefused | DatabaseUnknown):
+            # Without a token, leave or address the destination was not asked: no attempt is charged to it.
             attempts = ()
             self.tried[push.request_id] -= 1
         verdict = verdict_of(error)
