@@ -289,6 +289,17 @@ async def test_a_reading_that_the_customers_database_cannot_have_is_counted_and_
     assert [fact.items for fact in hub.facts if isinstance(fact, BackfillRefused)] == [1]
 
 
+async def test_rows_that_a_rule_of_the_customers_refuses_are_counted_and_the_others_written(hub: Hub) -> None:
+    lines = await hub.keep(hub.site.slots[:1], instants(200))
+    await hub.theirs.run("alter table matrix.sensor_data add constraint his check ((v->>'count')::int % 2 = 0)")
+    try:
+        done = await hub.finish(await hub.ask(rate=100_000))
+    finally:
+        await hub.theirs.run("alter table matrix.sensor_data drop constraint his")
+    assert (done.state, done.written, done.refused, len(lines)) == ("done", 100, 100, 200)
+    assert "his" in done.last_error
+
+
 async def test_events_of_the_log_are_copied_as_their_patterns_say(hub: Hub) -> None:
     platform = Platform(database=hub.database, clock=SystemClock())
     application = await register_application(platform, hub.property_id, f"app-{next(SEEDS)}", name="", quota=Quota())

@@ -9,13 +9,13 @@ Source: docs/decisions/0027-backfill.md
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
 from matrixhub.databases.rows import ROW_OF, Row
-from matrixhub.databases.writing import write_rows
+from matrixhub.databases.writing import RowWriter, Written
 from matrixhub.model.backfill import (
     DAY_MS,
     Backfill,
@@ -26,9 +26,9 @@ from matrixhub.model.backfill import (
     store_waits_for,
 )
 from matrixhub.model.database import CustomerDatabase
-from matrixhub.model.errors import BusError, DeliveryError, NotFound, StoreError, UnstorableReading
+from matrixhub.model.errors import BusError, DeliveryError, NotFound, RowsRefused, StoreError, UnstorableReading
 from matrixhub.model.past import END, Page, Place
-from matrixhub.model.subscription import CALLED
+from matrixhub.model.subscription import CALLED, Source
 from matrixhub.modules.telemetry.backfills import event_matcher
 from matrixhub.observe import (
     BackfillBegun,
@@ -201,9 +201,10 @@ class Backfiller:
         record = await self._databases.show(job.backfill.database_id, job.backfill.property_id)
         turn_ends = self._clock.monotonic() + TURN_S
         async with self._reach(record) as connection:
+            writer = RowWriter(connection)
             while not stop.is_set() and self._clock.monotonic() < turn_ends:
                 began = self._clock.monotonic()
-                chunk = await self._copy_chunk(connection, job)
+                chunk = await self._copy_chunk(writer, job)
                 took_s = self._clock.monotonic() - began
                 if not job.go_on(await self._backfills.save(job.turn, chunk, LEASE_S)):
                     return False  # paused, cancelled, or another's by now
@@ -217,14 +218,16 @@ class Backfiller:
                     return False
         return True
 
-    async def _copy_chunk(self, connection: Any, job: _Job) -> Chunk:
+    async def _copy_chunk(self, writer: RowWriter, job: _Job) -> Chunk:
         page, place, last = await self._read(job)
         rows, refusals = await self._rows(job.backfill, page.lines)
-        new = await write_rows(connection, job.backfill.source, rows)
+        done = [one async for one in _write(writer, job.backfill.source, rows)]
+        refusals += [reason for one in done for reason in one.refused.values()]
+        new = sum(one.new for one in done)
         return Chunk(
             place=place,
             written=new,
-            present=len(rows) - new,
+            present=len(page.lines) - len(refusals) - new,
             refused=len(refusals),
             refusal=refusals[0] if refusals else "",
             last=last,
@@ -308,6 +311,19 @@ class _Job:
             return False
         self.turn = saved
         return True
+
+
+async def _write(writer: RowWriter, source: Source, rows: Sequence[Row]) -> AsyncIterator[Written]:
+    """Write the rows; in parts, where so many are refused that they are not found at once."""
+    if not rows:
+        return
+    try:
+        yield await writer.write(source, rows)
+    except RowsRefused:
+        middle = len(rows) // 2
+        for part in (rows[:middle], rows[middle:]):
+            async for done in _write(writer, source, part):
+                yield done
 
 
 def _end(backfill: Backfill) -> Place:
