@@ -21,6 +21,7 @@ from matrixhub.api.bodies import JSON_TYPES
 from matrixhub.api.problems import PROBLEM_TYPE, FieldProblem, Problem
 from matrixhub.api.rest import (
     access_documents,
+    backfill_documents,
     device_documents,
     documents,
     identity_documents,
@@ -245,6 +246,7 @@ DOCUMENT_MODULES = (
     telemetry_documents,
     shift_documents,
     work_documents,
+    backfill_documents,
 )
 """Where the documents of the REST face are."""
 

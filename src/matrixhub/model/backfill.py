@@ -5,14 +5,14 @@ Source: docs/decisions/0027-backfill.md
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import BackfillId, DatabaseId, PropertyId, SubscriptionId
-from matrixhub.model.past import Place, instant_of_ms
+from matrixhub.model.past import END, FIRST, Place, instant_of_ms
 from matrixhub.model.subscription import Filter, Source
 
 BackfillState = Literal["asked", "running", "paused", "done", "failed", "cancelled"]
@@ -98,6 +98,42 @@ class Backfill:
         if self.state == "done":
             return 100.0
         return min(99.0, round(100.0 * self.copied / self.estimate.items, 1)) if self.estimate.items else 0.0
+
+
+def public_view(backfill: Backfill) -> Mapping[str, object]:
+    """The backfill as it is shown; since and until are None where it begins or ends with what there is."""
+    return {
+        "id": backfill.id,
+        "property": backfill.property_id,
+        "database": backfill.database_id,
+        "subscription": backfill.subscription_id,
+        "source": backfill.source,
+        "since": None if backfill.since <= FIRST else backfill.since,
+        "until": None if backfill.until >= END else backfill.until,
+        "rate": backfill.rate,
+        "state": backfill.state,
+        "waiting": backfill.waiting,
+        "estimate": backfill.estimate.items,
+        "estimate_exact": backfill.estimate.exact,
+        "written": backfill.written,
+        "present": backfill.present,
+        "refused": backfill.refused,
+        "done_pct": backfill.done_pct,
+        "reached_at": backfill.reached_at,
+        "failures": backfill.failures,
+        "last_error": backfill.last_error,
+        "retry_at": backfill.retry_at,
+        "created_at": backfill.created_at,
+        "begun_at": backfill.begun_at,
+        "ended_at": backfill.ended_at,
+    }
+
+
+def plan_view(planned: Backfill) -> Mapping[str, object]:
+    """What a backfill would be about, as it is shown; `seconds` is how long it takes at its rate, if nothing waits."""
+    seen = public_view(planned)
+    names = ("property", "database", "subscription", "source", "since", "until", "rate", "estimate", "estimate_exact")
+    return {**{name: seen[name] for name in names}, "seconds": round(planned.estimate.items / planned.rate, 1)}
 
 
 def check_wish(since: datetime, until: datetime, rate: int) -> None:

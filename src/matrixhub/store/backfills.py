@@ -128,6 +128,19 @@ class Backfills:
             rows = await connection.fetch(_SQL["list"], property_id, database_id, *(before or (None, None)), limit)
         return [_backfill(row) for row in rows]
 
+    async def list_of(
+        self,
+        property_id: PropertyId,
+        database_id: DatabaseId,
+        *,
+        before: tuple[datetime, str] | None = None,
+        limit: int,
+    ) -> Sequence[Backfill]:
+        """Those of one database, as `list`. Raises: NotFound if the property has no such database, StoreError."""
+        if await subscriptions_to(self._database, property_id, database_id) is None:
+            raise NotFound(f"property {property_id} has no database {database_id}")
+        return await self.list(property_id, database_id, before=before, limit=limit)
+
     async def property_of(self, backfill_id: BackfillId) -> PropertyId:
         """The property of a backfill, for an operator on this machine. Raises: NotFound, StoreError."""
         async with self._database.connection() as connection:

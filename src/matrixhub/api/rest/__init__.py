@@ -8,6 +8,7 @@ from matrixhub.api.rest import (
     attempts,
     attendance_integrations,
     availabilities,
+    backfills,
     balance,
     events,
     identity_applications,
@@ -54,6 +55,7 @@ _MODULES = (
     shift_definitions,
     attendance_integrations,
     readings,
+    backfills,
 )
 
 
