@@ -116,7 +116,10 @@ def list_(
     if not found:
         typer.echo("None. See: matrixhub database backfill start --help")
         return
-    table = Table("backfill", "of", "state", "done", "rows", "reached", "says", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("backfill", "of", "state", "done", "rows", "reached"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("says", overflow="fold")
     for one in found:
         reached = f"{one.reached_at:%Y-%m-%d %H:%M}" if one.reached_at else ""
         done = f"{one.done_pct:g} %"
