@@ -79,6 +79,12 @@ def _secret(flag: str, path: str, help_text: str, family: str = "") -> tuple[Fie
 FIELDS: tuple[Field, ...] = (
     Field(flag="--url", path="url", help="Where readings or events are posted to: https://…"),
     Field(flag="--name", path="name", help="What it is for, for people."),
+    Field(
+        flag="--database",
+        path="database",
+        metavar="DATABASE",
+        help="Database that rows are written to, in place of a URL: its id (db_…) or name.",
+    ),
     Field(flag="--building", path="filter.buildings", what="list", help="Only this building; may be repeated."),
     Field(flag="--zone", path="filter.zones", what="list", help="Only this zone; may be repeated."),
     Field(
@@ -101,7 +107,7 @@ FIELDS: tuple[Field, ...] = (
         metavar="PATTERN",
         help="Only events whose routing key matches, e.g. 'matrix.*.*.INCIDENT_CREATED.*'; may be repeated.",
     ),
-    Field(flag="--kind", path="kind", help="https (default), azure_event_hub or aws_iot."),
+    Field(flag="--kind", path="kind", help="https (default), azure_event_hub, aws_iot, or postgres."),
     Field(flag="--framing", path="framing", help="What an event of an Event Hub holds: batch (default) or per_item."),
     Field(flag="--ca", path="ca_pem", what="file", help="Certificates to trust instead of the system's (PEM)."),
     Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -27,6 +27,7 @@ from matrixhub.cli.local import find_subscription as _find
 from matrixhub.cli.local import run as run_command
 from matrixhub.cli.signing import signing_keys
 from matrixhub.cli.views import attempt_document, counting, overview_document, plan_document, replay_document
+from matrixhub.databases.connecting import where
 from matrixhub.deliveries.balance import Balance, subscription_balance
 from matrixhub.deliveries.desk import (
     PlannedReplay,
@@ -37,6 +38,7 @@ from matrixhub.deliveries.desk import (
     send_test,
 )
 from matrixhub.lifecycle import SystemClock
+from matrixhub.model.database import database_of
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.health import health_of
 from matrixhub.model.ids import PropertyId
@@ -46,6 +48,7 @@ from matrixhub.model.subscription import CALLED, State, Subscription, public_vie
 from matrixhub.service import open_sender
 from matrixhub.store.attempts import RecordedAttempt, record_attempt
 from matrixhub.store.books import PostgresBooks
+from matrixhub.store.databases import Databases
 from matrixhub.store.replays import ReplayRecord, ask_replay, list_replays, shown_position, withdraw_replay
 from matrixhub.store.sites import require_property
 from matrixhub.store.subscriptions import (
@@ -79,23 +82,27 @@ def create(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Push the readings or the events of a property to an HTTPS endpoint, in order and in batches.
+    """Push the readings or the events of a property to an HTTPS endpoint or into a database, in order and in batches.
 
     The body of each push is a JSON array of strings, each a reading as JSON; with --events it is one of objects, each
     an event. Any 2xx means taken; anything else is sent again, the same bytes with the same X-Request-Id, until it is.
+
+    With --database they are rows of matrix.sensor_data, or of matrix.events, each written once.
 
     Pushes go to the public internet; a host in a private network must be allowed first: matrixhub egress allow --help
 
     \b
     matrixhub subscription create --property P --url https://example.org/readings --basic hub
     matrixhub subscription create --property P --url https://example.org/events --events --pattern 'matrix.#.HIGH'
+    matrixhub subscription create --property P --database warehouse
     matrixhub subscription create --from-file erp.yaml
     """
     document = merge_patch(file_document(given), options_document(given))
 
     async def work() -> Subscription:
         async with open_operator(data) as operator:
-            asked = parse_request(document, limits=_limits(operator), policy=operator.codec.policy)
+            named = await _with_database_id(operator, property_id or str(document.get("property") or ""), document)
+            asked = parse_request(named, limits=_limits(operator), policy=operator.codec.policy)
             if not (property_id or asked.property_id):
                 raise InvalidValue("say of which property: --property PROPERTY")
             owner = PropertyId(property_id or asked.property_id)
@@ -159,7 +166,8 @@ def update(
         async with open_operator(data) as operator:
             after = before
             for patch in patches:
-                after = patched(after, patch, limits=_limits(operator), policy=operator.codec.policy)
+                named = await _with_database_id(operator, before.property_id, patch)
+                after = patched(after, named, limits=_limits(operator), policy=operator.codec.policy)
             await check_reach(
                 operator.database,
                 before.property_id,
@@ -251,17 +259,19 @@ def list_(
 def show(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show one subscription: what it wants, where it goes, how far it has come and what waits."""
 
-    async def work() -> tuple[Overview, Balance]:
+    async def work() -> tuple[Overview, Balance, str]:
         async with open_operator(data) as operator, open_operator_buses(data) as buses:
             overview = await _find(operator, subscription_id)
             books = PostgresBooks(operator.database)
-            return overview, await subscription_balance(buses, books, overview.subscription.id)
+            called = await _database_called(operator, overview.subscription)
+            return overview, await subscription_balance(buses, books, overview.subscription.id), called
 
-    overview, balance = run_command(work)
+    overview, balance, called = run_command(work)
     document = {**overview_document(overview, datetime.now(UTC)), **balance_document(balance)}
     if as_json:
         print_json(document)
         return
+    document["database"] = called
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
@@ -294,6 +304,27 @@ def resume(
     _change_state(subscription_id, "active", data, patch)
 
 
+async def _with_database_id(operator: Operator, property_id: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document, with the id of a database of the property in place of its name."""
+    name = document.get("database")
+    if not isinstance(name, str) or name.startswith("db_"):
+        return document
+    databases = Databases(operator.database, operator.codec.sealer)
+    for record in await databases.list(PropertyId(property_id)) if name and property_id else ():
+        if record.name == name:
+            return {**document, "database": record.id}
+    return document
+
+
+async def _database_called(operator: Operator, found: Subscription) -> str:
+    """The database that a subscription leads to, as people know it; '' where it leads to none."""
+    if found.destination.kind != "postgres":
+        return ""
+    databases = Databases(operator.database, operator.codec.sealer)
+    record = await databases.show(database_of(found.destination.url), found.property_id)
+    return f"{record.name} ({record.id}, {where(record.server)})"
+
+
 def _change_state(
     subscription_id: str, state: State, data: Path | None, patch: Mapping[str, object] | None = None
 ) -> None:
@@ -315,7 +346,7 @@ def try_(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOpti
     taken.
 
     The DEVID of a reading is `matrixhub-test`, the Event of an event is TEST. Nothing of the subscription changes, and
-    it may be paused.
+    it may be paused. Into a database nothing is written: it is tried and taken back.
 
     \b
     matrixhub subscription test sub_…
@@ -334,7 +365,7 @@ def try_(subscription_id: IdArgument, data: DataOption = None, as_json: JsonOpti
     if as_json:
         print_json(attempt_document(recorded))
     else:
-        status = f"HTTP {attempt.http_status}" if attempt.http_status else "no answer"
+        status = f"HTTP {attempt.http_status}" if attempt.http_status else attempt.answer
         outcome = f"not taken: {attempt.code}  {attempt.error}" if attempt.code else f"taken: {status}"
         typer.echo(f"{outcome} ({attempt.seconds:.3f} s, request {attempt.request_id})")
     if attempt.code:

@@ -19,6 +19,7 @@ from matrixhub.deliveries.egress import check_url
 from matrixhub.deliveries.formats import make_body
 from matrixhub.deliveries.plan import Batch, Piece, content_of, request_id
 from matrixhub.deliveries.span import Seen, count_span, ignore_seen, read_span
+from matrixhub.model.database import database_of
 from matrixhub.model.delivery import ANSWER_SHOWN_MAX, Attempt, time_ordered_id
 from matrixhub.model.destination import ClientCredentials, Destination, RefreshToken
 from matrixhub.model.devices import Json
@@ -31,10 +32,11 @@ from matrixhub.model.time import calendar, zone
 from matrixhub.ports import Bus, Clock, Push, Sender
 from matrixhub.store import Database
 from matrixhub.store.attempts import RecordedAttempt, list_attempts, show_attempt
+from matrixhub.store.databases import require_database
 from matrixhub.store.egress import list_egress
 from matrixhub.store.parked import parked_of_request
 from matrixhub.store.replays import shown_position
-from matrixhub.store.subscriptions import Overview, find_property
+from matrixhub.store.subscriptions import Overview, find_property, leads_to_database
 
 TEST_DEVICE = "matrixhub-test"
 TEST_DEVTYPE = "SMARTCLEAN#UM"
@@ -415,14 +417,22 @@ async def check_reach(
     allowed_to_all: Sequence[str],
     own_id: SubscriptionId | None = None,
 ) -> None:
-    """Refuse early what could never be reached: addresses the egress guard forbids, a second channel that is none.
+    """Refuse early what could never be reached: addresses the egress guard forbids, a database that is not there or is
+    of another property, a second channel that is none.
 
     Shape:  allowed_to_all is the setting deliveries.egress_allow; own_id is the subscription that is changed.
     Raises: InvalidValue, NotFound if there is no such property, StoreError.
     """
     own = [allowed.target for allowed in await list_egress(database, property_id)]
     allowance = Allowance.of([*allowed_to_all, *own])
-    urls = [destination.url]
+    urls = []
+    if destination.kind == "postgres":
+        try:
+            await require_database(database, property_id, database_of(destination.url))
+        except NotFound as error:
+            raise InvalidValue(error.message, fields=(("database", "is no database of this property"),)) from error
+    else:
+        urls.append(destination.url)
     if isinstance(destination.auth, ClientCredentials | RefreshToken):
         urls.append(destination.auth.token_url)
     if notify.url:
@@ -440,3 +450,5 @@ async def check_reach(
         found = None
     if found != property_id:
         raise InvalidValue("notify.subscription is no subscription of this property")
+    if await leads_to_database(database, other):
+        raise InvalidValue("notify.subscription leads to a database, which takes no notices")

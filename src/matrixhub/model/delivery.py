@@ -20,7 +20,7 @@ ANSWER_SHOWN_MAX = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One try to send a push and what came of it; `http_status` is 0 where no answer came.
+    """One try to send a push and what came of it; `http_status` is 0 where no answer came, or none of HTTP.
 
     Shape:  start and end are the stretch of the stream it covered, None for parked readings and tests; code is '' for
             an attempt that was taken; answer holds the first signs of what the destination said, secrets hidden.

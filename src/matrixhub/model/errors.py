@@ -531,7 +531,7 @@ class DatabaseFault(DestinationUnreachable):
 
     code = "MH-D010"
 
-    def __init__(self, message: str, *, step: str) -> None:
+    def __init__(self, message: str = "", *, step: str = "reach") -> None:
         super().__init__(message)
         self.step = step
 

@@ -29,6 +29,13 @@ class BatchLimits:
     size_bytes: int = 262_144
 
 
+DATABASE_LIMITS = BatchLimits(items=2_000, size_bytes=4 * 1024 * 1024)
+"""What a push to a database holds by default: its transaction costs more than its rows."""
+
+DATABASE_WAIT_MAX_S = 60.0
+"""A database is tried again after a minute by default, however long it was away: that costs one connection."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
     """How pushes of a subscription are timed and ordered.

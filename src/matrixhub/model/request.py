@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from matrixhub.model.database import database_of, database_url
 from matrixhub.model.destination import (
     AUTH_SCHEMES,
     KINDS,
@@ -31,8 +32,8 @@ from matrixhub.model.destination import (
 )
 from matrixhub.model.devices import canonical_devtype
 from matrixhub.model.errors import InvalidValue
-from matrixhub.model.ids import BuildingId, ZoneId, is_id
-from matrixhub.model.policy import ORDERS, BatchLimits, Order, Policy
+from matrixhub.model.ids import BuildingId, DatabaseId, ZoneId, is_id
+from matrixhub.model.policy import DATABASE_LIMITS, ORDERS, BatchLimits, Order, Policy
 from matrixhub.model.routing import check_pattern
 from matrixhub.model.secret import Secret
 from matrixhub.model.subscription import (
@@ -97,6 +98,8 @@ def patched(subscription: Subscription, patch: object, *, limits: BatchLimits, p
         raise _wrong("source", f"cannot be changed: the subscription is to {source} for as long as it is")
     before = _document(subscription)
     auth = patch.get("auth")
+    if {"kind", "database"} & patch.keys():
+        before = _without_other_place(before, patch)
     if isinstance(auth, dict) and auth.get("scheme", before["auth"]["scheme"]) != before["auth"]["scheme"]:
         before["auth"] = {}
     fields = _Fields(merge_patch(before, patch), "")
@@ -112,6 +115,13 @@ def patched(subscription: Subscription, patch: object, *, limits: BatchLimits, p
         format=request.format,
         notify=request.notify,
     )
+
+
+def _without_other_place(before: dict[str, Any], patch: Mapping[Any, Any]) -> dict[str, Any]:
+    """The document before a change that leads from a database to a URL or back, without the place it led to."""
+    leads_to = patch.get("kind") or ("postgres" if patch.get("database") else before["kind"])
+    other = "url" if leads_to == "postgres" else "database"
+    return {name: value for name, value in before.items() if name not in (other, "kind")} | {"kind": leads_to}
 
 
 def merge_patch(target: object, patch: object) -> Any:
@@ -258,12 +268,14 @@ def _read(fields: _Fields, limits: BatchLimits, policy: Policy, egress_allow: fr
     form = fields.object("format")
     notify = fields.object("notify")
     source = cast(Source, fields.choice("source", SOURCES, "sensors"))
+    kind, url = _read_place(fields)
+    limits = DATABASE_LIMITS if kind == "postgres" else limits
     request = SubscriptionRequest(
         name=fields.text("name", "", longest=NAME_MAX),
         filter=_read_filter(wanted, source),
         destination=Destination(
-            kind=cast(Kind, fields.choice("kind", KINDS, "https")),
-            url=fields.text("url"),
+            kind=kind,
+            url=url,
             auth=_read_auth(fields.object("auth")),
             headers=tuple(Header(name=name, value=Secret(value)) for name, value in fields.pairs("headers")),
             ca_pem=_pem(fields.text("ca_pem", ""), "CERTIFICATE", "ca_pem"),
@@ -274,7 +286,7 @@ def _read(fields: _Fields, limits: BatchLimits, policy: Policy, egress_allow: fr
         limits=BatchLimits(
             items=fields.whole("batch_items", limits.items), size_bytes=fields.whole("batch_bytes", limits.size_bytes)
         ),
-        policy=_read_policy(fields.object("policy"), default_policy(policy, source)),
+        policy=_read_policy(fields.object("policy"), default_policy(policy, source, kind)),
         format=Format(
             body=cast(BodyFormat, form.choice("body", ("contract", "cloudevents"), "contract")),
             gzip=form.flag("gzip", False),
@@ -292,6 +304,26 @@ def _read(fields: _Fields, limits: BatchLimits, policy: Policy, egress_allow: fr
         request.destination, request.limits, request.policy, request.format, request.notify, source=source
     )
     return request
+
+
+def _read_place(fields: _Fields) -> tuple[Kind, str]:
+    """The kind of a destination, and its URL or what stands in place of it."""
+    database = fields.text("database", "")
+    kind = cast(Kind, fields.choice("kind", KINDS, "postgres" if database else "https"))
+    if kind != "postgres":
+        if database:
+            raise _wrong("database", f"is for the kind postgres, not for {kind}")
+        return kind, fields.text("url")
+    if fields.text("url", ""):
+        raise _wrong("url", "is not for a database: it knows where it is")
+    if not database:
+        raise _wrong("database", "is missing: the id of a database, db_…")
+    url = database_url(DatabaseId(database))
+    try:
+        database_of(url)
+    except InvalidValue as error:
+        raise _wrong("database", "is not the id of a database, which is like db_1f0e6a5233bb4b0e9d1c") from error
+    return kind, url
 
 
 def _read_filter(fields: _Fields, source: Source) -> Filter:
@@ -453,7 +485,7 @@ def _document(subscription: Subscription) -> dict[str, Any]:
             "devtypes": sorted(wanted.devtypes),
         },
         "kind": destination.kind,
-        "url": destination.url,
+        **_place_document(destination),
         "auth": _auth_document(destination.auth),
         "headers": {header.name: header.value.reveal() for header in destination.headers},
         "ca_pem": destination.ca_pem,
@@ -475,6 +507,12 @@ def _document(subscription: Subscription) -> dict[str, Any]:
             "secret": notify.secret.reveal() if notify.secret else None,
         },
     }
+
+
+def _place_document(destination: Destination) -> Mapping[str, str]:
+    if destination.kind == "postgres":
+        return {"database": database_of(destination.url)}
+    return {"url": destination.url}
 
 
 def _auth_document(auth: Auth) -> Mapping[str, Any]:

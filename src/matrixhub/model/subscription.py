@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from matrixhub.model.database import database_of
 from matrixhub.model.destination import (
     BasicAuth,
     ClientCredentials,
     Destination,
+    Kind,
     RefreshToken,
     SharedAccessKey,
     SignatureV4,
@@ -22,7 +24,15 @@ from matrixhub.model.destination import (
 )
 from matrixhub.model.errors import InvalidValue
 from matrixhub.model.ids import BuildingId, PropertyId, SubscriptionId, WorkerId, ZoneId
-from matrixhub.model.policy import DEFAULT_POLICY, BatchLimits, Order, Policy, check_limits, check_policy
+from matrixhub.model.policy import (
+    DATABASE_WAIT_MAX_S,
+    DEFAULT_POLICY,
+    BatchLimits,
+    Order,
+    Policy,
+    check_limits,
+    check_policy,
+)
 from matrixhub.model.secret import Secret
 
 State = Literal["active", "paused"]
@@ -212,6 +222,7 @@ def check_subscription(
     notify: Notify,
     *,
     source: Source = "sensors",
+    signed: bool = False,
     plain_http: bool = False,
 ) -> None:
     """Refuse what could never work, each part and all together. `plain_http` is for development.
@@ -227,6 +238,10 @@ def check_subscription(
         )
     if form.gzip and destination.kind != "https":
         raise InvalidValue(f"gzip is for web services; {destination.kind} does not unpack it")
+    if form.body != "contract" and destination.kind == "postgres":
+        raise InvalidValue("a database is given rows, not CloudEvents; leave the format as it is")
+    if signed and destination.kind == "postgres":
+        raise InvalidValue("pushes to a database are not signed: who writes logs in, over TLS")
     if form.body != "contract" and destination.framing == "per_item":
         raise InvalidValue("framing per_item sends each item as the contract has it; CloudEvents need framing batch")
     if destination.kind == "aws_iot" and limits.size_bytes > AWS_IOT_BYTES_MAX:
@@ -237,12 +252,19 @@ def check_subscription(
         check_https_url(notify.url, "the URL for notices", plain_http=plain_http)
 
 
-def default_policy(policy: Policy, source: Source) -> Policy:
+def default_policy(policy: Policy, source: Source, kind: Kind = "https") -> Policy:
     """The policy a subscription to the source has where it names none: that of the settings, if its order can be had.
+
+    A database is not waited for as long as a web service.
 
     >>> default_policy(Policy(order="per_device", in_flight=4), "events").order
     'strict'
+    >>> default_policy(Policy(retry_schedule_s=(1.0, 30.0, 120.0)), "events", "postgres").retry_schedule_s
+    (1.0, 30.0, 60.0)
     """
+    if kind == "postgres":
+        waits = (*(wait for wait in policy.retry_schedule_s if wait < DATABASE_WAIT_MAX_S), DATABASE_WAIT_MAX_S)
+        policy = replace(policy, retry_schedule_s=waits[: len(policy.retry_schedule_s)])
     return policy if policy.order in ORDERS_OF[source] else replace(policy, order="strict", in_flight=1)
 
 
@@ -264,7 +286,8 @@ def public_view(subscription: Subscription) -> Mapping[str, object]:
             "devtypes": sorted(subscription.filter.devtypes),
         },
         "kind": destination.kind,
-        "url": destination.url,
+        "url": "" if destination.kind == "postgres" else destination.url,
+        "database": database_of(destination.url) if destination.kind == "postgres" else "",
         "auth": _public_auth(destination),
         "headers": [header.name for header in destination.headers],
         "private_ca": bool(destination.ca_pem),

@@ -23,6 +23,15 @@ from matrixhub.store.sql import load_statements
 _SQL = load_statements("databases.sql")
 
 
+async def require_database(database: Database, property_id: PropertyId, database_id: DatabaseId) -> None:
+    """Raises: NotFound if the property has no such database, StoreError."""
+    async with database.connection() as connection:
+        if not await connection.fetchval(_SQL["property_has"], property_id, database_id):
+            raise NotFound(
+                f"property {property_id} has no database {database_id}; `matrixhub database list` shows them"
+            )
+
+
 class Databases:
     """The records of customers' databases."""
 

@@ -17,6 +17,9 @@ from databases d where $1 = '' or property_id = $1 order by created_at, id;
 -- name: version
 select version from databases where id = $1;
 
+-- name: property_has
+select exists (select from databases where property_id = $1 and id = $2);
+
 -- name: save
 update databases set name = $2, host = $3, port = $4, database = $5, user_name = $6, password = $7, tls = $8,
   ca_pem = $9, may_create = $10, limits = $11, reader = $12, version = version + 1

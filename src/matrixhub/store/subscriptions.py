@@ -93,7 +93,7 @@ async def create_subscription(
         filter=wanted,
         destination=destination,
         limits=limits,
-        policy=policy or default_policy(codec.policy, wanted.source),
+        policy=policy or default_policy(codec.policy, wanted.source, destination.kind),
         format=form or Format(),
         signing=signing,
         notify=notify or Notify(),
@@ -202,6 +202,12 @@ async def find_property(database: Database, subscription_id: SubscriptionId) -> 
     return PropertyId(found)
 
 
+async def leads_to_database(database: Database, subscription_id: SubscriptionId) -> bool:
+    """Whether what is delivered are rows of a database. Raises StoreError."""
+    async with database.connection() as connection:
+        return bool(await connection.fetchval(SQL["leads_to_database"], subscription_id))
+
+
 async def subscribed_properties(database: Database) -> Sequence[PropertyId]:
     """The properties that have subscriptions, for an operator on this machine. Raises StoreError."""
     async with database.connection() as connection:
@@ -233,7 +239,7 @@ def _subscription_from_row(row: Any, codec: Codec) -> Subscription:
         filter=wanted,
         destination=documents.read_destination(row, secrets),
         limits=BatchLimits(items=row["batch_items"], size_bytes=row["batch_bytes"]),
-        policy=documents.read_policy(row["policy"], default_policy(codec.policy, wanted.source)),
+        policy=documents.read_policy(row["policy"], default_policy(codec.policy, wanted.source, row["kind"])),
         format=Format(**row["format"]),
         signing=documents.read_signing(row["signing"], secrets),
         notify=documents.read_notify(row["notify"], secrets),
@@ -290,6 +296,7 @@ def _check(subscription: Subscription, codec: Codec) -> None:
         subscription.format,
         subscription.notify,
         source=subscription.filter.source,
+        signed=bool(subscription.signing),
         plain_http=codec.plain_http,
     )
 
@@ -308,7 +315,9 @@ def _columns(subscription: Subscription, codec: Codec) -> tuple[object, ...]:
         subscription.limits.size_bytes,
         destination.kind,
         documents.destination_document(destination, secrets),
-        documents.policy_document(subscription.policy, default_policy(codec.policy, subscription.filter.source)),
+        documents.policy_document(
+            subscription.policy, default_policy(codec.policy, subscription.filter.source, destination.kind)
+        ),
         documents.format_document(subscription.format),
         documents.signing_document(subscription.signing, secrets),
         documents.notify_document(subscription.notify, secrets),

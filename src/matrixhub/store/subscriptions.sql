@@ -73,6 +73,9 @@ select * from subscription_overviews where property_id = $1 and id = $2;
 -- name: property_of
 select property_id from subscriptions where id = $1;
 
+-- name: leads_to_database
+select database_id is not null from subscriptions where id = $1;
+
 -- name: property_ids
 select distinct property_id from subscriptions order by property_id;
 

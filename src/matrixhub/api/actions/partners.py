@@ -97,7 +97,7 @@ async def _list_integrations(call: Call) -> Reply:
     )
 
 
-_TYPES = {"https": "HTTP", "azure_event_hub": "Azure EventHub", "aws_iot": "AWS IoT"}
+_TYPES = {"https": "HTTP", "azure_event_hub": "Azure EventHub", "aws_iot": "AWS IoT", "postgres": "PostgreSQL"}
 _ENTITIES = {"sensors": ("Data", "data.aggregations.raw"), "events": ("Event", "#")}
 
 

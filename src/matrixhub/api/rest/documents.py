@@ -184,7 +184,8 @@ class SubscriptionView(Given, frozen=True, kw_only=True):
     source: Source
     filter: FilterView
     kind: Kind
-    url: str
+    url: Annotated[str, Meta(description="Empty for a database.")]
+    database: Annotated[str, Meta(description="Id of the database it leads to, empty for all other kinds.")]
     auth: AuthView
     headers: Annotated[list[str], Meta(description="The names of the headers of the customer's own.")]
     private_ca: bool
@@ -322,6 +323,13 @@ class Notify(Taken, frozen=True, kw_only=True):
 
 Name = Annotated[str, Meta(max_length=200, description="What it is for, for people.")]
 Url = Annotated[str, Meta(description="Where readings or events are posted to: https://…")]
+DatabaseTaken = Annotated[
+    str,
+    Meta(
+        pattern="^db_[0-9a-f]{1,32}$",
+        description="The database of the property that rows are written to, in place of a URL.",
+    ),
+]
 Headers = Annotated[
     dict[str, SecretText], Meta(max_length=20, description="Headers that are sent with every push; values are secret.")
 ]
@@ -332,7 +340,8 @@ BatchBytes = Annotated[int, Meta(ge=1_024, le=16_777_216, description="Most byte
 class NewSubscription(Taken, frozen=True, kw_only=True):
     """A subscription as it is asked for; null is the same as leaving a field out."""
 
-    url: Url
+    url: Url | None = None
+    database: DatabaseTaken | None = None
     property: Annotated[str | None, Meta(description="Must be that of the request, where it is given.")] = None
     name: Name = ""
     start: Annotated[str, Meta(description="Where to begin: `now`, `beginning` or an ISO 8601 time.")] = msgspec.field(
@@ -340,7 +349,7 @@ class NewSubscription(Taken, frozen=True, kw_only=True):
     )
     source: Annotated[Source, Meta(description="Readings of sensors, or events; cannot be changed.")] = "sensors"
     filter: Filter | None = None
-    kind: Kind = "https"
+    kind: Annotated[Kind | None, Meta(description="`postgres` where a database is named, else `https`.")] = None
     auth: AuthTaken | None = None
     headers: Headers | None = None
     ca_pem: Annotated[str | None, Meta(description="Certificates to trust instead of the system's, in PEM.")] = None
@@ -417,6 +426,7 @@ class SubscriptionChange(Taken, frozen=True, kw_only=True):
     filter: FilterChange | None = None
     kind: Kind | None = None
     url: Url | None = None
+    database: DatabaseTaken | None = None
     auth: AuthChange | None = None
     headers: dict[str, SecretText | None] | None = None
     ca_pem: str | None = None
@@ -453,7 +463,7 @@ class AttemptView(Given, frozen=True, kw_only=True):
     attempt: Annotated[int, Meta(ge=1, description="Which try it was, from 1.")]
     items: int
     size_bytes: int
-    http_status: Annotated[int, Meta(ge=0, description="0: no answer came.")]
+    http_status: Annotated[int, Meta(ge=0, description="0: no answer came, or the destination speaks no HTTP.")]
     seconds: float
     start: Annotated[PositionView | None, Meta(description="Where the stretch of the stream begins.")]
     end: PositionView | None
