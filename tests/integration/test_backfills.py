@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,8 +21,11 @@ from tests.engines import Dsns, SharedEngines
 from tests.integration.killing import preload, proxied, run_until
 from tests.readings import Writer
 
+from matrixhub.bus import NatsBus, StreamSettings, open_buses
 from matrixhub.databases.rows import reading_row
 from matrixhub.databases.writing import write_rows
+from matrixhub.deliveries import Worker, WorkerSettings
+from matrixhub.deliveries.destinations.postgres import open_postgres_sender
 from matrixhub.deliveries.destinations.reaching import Reaching
 from matrixhub.lifecycle import SystemClock
 from matrixhub.model.application import Quota
@@ -31,11 +35,11 @@ from matrixhub.model.destination import Destination
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import BackfillUnderWay, InvalidValue, NotFound, WrongState
 from matrixhub.model.event import LITERAL
-from matrixhub.model.ids import DatabaseId, PropertyId, SubscriptionId, new_id
+from matrixhub.model.ids import DatabaseId, PropertyId, SubscriptionId, WorkerId, new_id
 from matrixhub.model.policy import BatchLimits
 from matrixhub.model.reading_line import Splitter
 from matrixhub.model.site import Site, Slot
-from matrixhub.model.subscription import Filter, Position, Subscription
+from matrixhub.model.subscription import Filter, Position, Source, Subscription
 from matrixhub.modules.events import publish_events, register_application
 from matrixhub.modules.telemetry import backfills as asking
 from matrixhub.modules.work import Platform
@@ -45,11 +49,14 @@ from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
 from matrixhub.store.backfills import Backfills
 from matrixhub.store.databases import Databases
+from matrixhub.store.duty import STORE_DUTY, PostgresDuty
+from matrixhub.store.egress import allow_egress
+from matrixhub.store.leases import PostgresLeases
 from matrixhub.store.readings import PostgresReadingPartitions, PostgresReadings
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import apply_site
-from matrixhub.store.subscriptions import Codec, create_subscription, delete_subscription, set_state
-from matrixhub.telemetry import Backfiller
+from matrixhub.store.subscriptions import Codec, create_subscription, delete_subscription, set_state, show_subscription
+from matrixhub.telemetry import Backfiller, Keeper, KeeperSettings, backfiller
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -188,7 +195,7 @@ async def theirs(shared_engines: SharedEngines) -> AsyncIterator[Theirs]:
 async def hub(dsns: Dsns, database: Database, theirs: Theirs) -> Hub:
     """A hub with nothing in its store, and nothing in the customer's database."""
     async with database.connection() as connection:
-        await connection.execute("truncate readings, databases cascade")
+        await connection.execute("truncate readings, databases, subscriptions cascade")
         await connection.execute("delete from telemetry_progress")
     await theirs.run("truncate matrix.sensor_data, matrix.events")
     site = make_site(4, seed=next(SEEDS))
@@ -199,7 +206,7 @@ async def hub(dsns: Dsns, database: Database, theirs: Theirs) -> Hub:
     return Hub(database, site, theirs, record, made, [], Stream(), dsns)
 
 
-async def subscribe(database: Database, record: CustomerDatabase, wanted: Filter) -> Subscription:
+async def subscribe(database: Database, record: CustomerDatabase, wanted: Filter, *, seq: int = 1) -> Subscription:
     return await create_subscription(
         database,
         CODEC,
@@ -208,7 +215,7 @@ async def subscribe(database: Database, record: CustomerDatabase, wanted: Filter
         wanted=wanted,
         destination=Destination(url=database_url(record.id), kind="postgres"),
         limits=BatchLimits(),
-        position=Position(seq=1),
+        position=Position(seq=seq),
     )
 
 
@@ -384,6 +391,72 @@ async def test_without_its_subscription_a_backfill_ends_because_there_would_be_a
     failed = await hub.finish(made)
     assert (failed.state, hub.subscription.id in failed.last_error) == ("failed", True)
     assert [fact.backfill for fact in hub.facts if isinstance(fact, BackfillFailed)] == [made.id]
+
+
+async def test_beside_the_whole_hub_at_work_every_reading_of_the_stream_is_there_once(
+    hub: Hub, shared_engines: SharedEngines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfiller, "IDLE_S", 0.05)
+    monkeypatch.setattr(backfiller, "WAIT_S", 0.05)
+    await shared_engines.remove_streams()
+    await hub.run("update stream_floors set seq = 1")
+    rng, sent = random.Random(7), set[tuple[str, int]]()
+
+    async def publish(bus: NatsBus, messages: int) -> None:
+        """Readings of five days in any order, some of them again."""
+        for _ in range(messages):
+            slot = rng.choice(hub.site.slots)
+            readings = [(NOON_MS + rng.randrange(5 * 720) * 120_000, {"p": 1}) for _ in range(25)]
+            sent.update((slot.id, instant) for instant, _ in readings)
+            assert await bus.publish([WRITER.message(slot, readings)]) == [None]
+
+    async with open_buses(shared_engines.nats_url, StreamSettings(), ignore) as buses:
+        bus = hub.stream = buses["sensors"]
+        await publish(bus, 40)
+        await delete_subscription(hub.database, hub.property_id, hub.subscription.id)
+        live = await subscribe(hub.database, hub.record, Filter(), seq=41)
+        made = await hub.ask(rate=100_000)
+        async with at_work(hub, buses):
+            await publish(bus, 60)
+            async with asyncio.timeout(60):
+                while True:
+                    if (await hub.show(made)).state == "done" and await position(hub, live) > 100:
+                        break
+                    await asyncio.sleep(0.02)
+    assert await hub.theirs_has() == sent
+    done = await hub.show(made)
+    assert done.through is not None
+    assert done.through >= 40
+    assert done.refused == 0
+
+
+@contextlib.asynccontextmanager
+async def at_work(hub: Hub, buses: Mapping[Source, NatsBus]) -> AsyncIterator[None]:
+    """Store, deliveries and backfills at work until the block ends."""
+    await allow_egress(hub.database, hub.property_id, "127.0.0.0/8")
+    duty = PostgresDuty(hub.dsns.socket, STORE_DUTY)
+    readings, partitions = PostgresReadings(hub.database), PostgresReadingPartitions(hub.database)
+    kept = KeeperSettings(batch_items=200, batch_bytes=1 << 20, retention_s=10_000 * 86_400.0)
+    keeper = Keeper(buses["sensors"], readings, partitions, duty, SystemClock(), ignore, kept)
+    reaching, leases = Reaching(hub.dsns.socket, Allowance()), PostgresLeases(hub.database, CODEC, ignore)
+    settings = WorkerSettings(lease_s=5.0, buffer_bytes=1_000_000, read_bytes=100_000)
+    databases = Databases(hub.database, SEALER)
+    async with open_postgres_sender(databases, reaching, SystemClock()) as sender:
+        worker = Worker(WorkerId(f"wrk_{next(SEEDS)}"), settings, buses, leases, sender, SystemClock(), ignore)
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for run in (keeper.run, worker.run, hub.backfiller().run):
+                group.create_task(run(stop))
+            try:
+                yield
+            finally:
+                stop.set()
+    await leases.close()
+
+
+async def position(hub: Hub, live: Subscription) -> int:
+    """The next message that a subscription delivers."""
+    return (await show_subscription(hub.database, CODEC, hub.property_id, live.id)).progress.position.seq
 
 
 # --- faults ---
