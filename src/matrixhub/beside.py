@@ -71,7 +71,8 @@ class Beside:
         finally:
             os.close(self._orders)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(telling, grace_s)
+                async with asyncio.timeout(grace_s):
+                    await telling
             stopping.cancel()
             transport.close()
             await self._bury()

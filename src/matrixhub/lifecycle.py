@@ -49,7 +49,8 @@ async def until_stopped(work: Callable[[], Awaitable[None]], stop: asyncio.Event
 async def cancelled(task: asyncio.Task[None]) -> None:
     """Cancel a task until it has ended.
 
-    Once may not do: `asyncio.wait_for` of Python 3.11 swallows a cancellation that comes as what it waits for does.
+    Once may not do: `asyncio.wait_for` of Python 3.11, which libraries use, swallows a cancellation that comes as what
+    it waits for does.
     """
     while not task.done():
         task.cancel()

@@ -55,6 +55,7 @@ class StopCutShort(Fact):
 
     level: ClassVar[Level] = "warning"
     grace_s: float
+    stages: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

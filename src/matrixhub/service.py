@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -42,7 +43,7 @@ from matrixhub.ingest.normalise import TimeRules
 from matrixhub.ingest.sightings import Sightings
 from matrixhub.ingest.window import Window
 from matrixhub.ingest.writer import Writer
-from matrixhub.lifecycle import SystemClock, closed_within, end_within, until_stopped
+from matrixhub.lifecycle import SystemClock, closed_within, end_within, until_stopped, where
 from matrixhub.model.egress import Allowance
 from matrixhub.model.errors import ConfigurationError, StoreError
 from matrixhub.model.ids import WorkerId, new_id, stable_hex_id
@@ -403,16 +404,14 @@ def _parts(
 
 async def _run_stages(stages: Sequence[Stage], stop: asyncio.Event, grace_s: float, observe: Observe) -> None:
     """Run all stages; on stop first ask, then cancel. A failing stage stops the rest."""
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
-            tightening = asyncio.create_task(_tighten(limit, stop, grace_s), name="stop-limit")
             tasks = [group.create_task(_guarded(name, run, stop, observe), name=name) for name, run in stages]
+            tightening = asyncio.create_task(_tighten(limit, tasks, stop, grace_s, observe), name="stop-limit")
             try:
                 await asyncio.wait(tasks)
             finally:
                 tightening.cancel()
-    except TimeoutError:
-        observe(StopCutShort(grace_s=grace_s))
 
 
 async def _guarded(
@@ -425,9 +424,18 @@ async def _guarded(
         raise
 
 
-async def _tighten(limit: asyncio.Timeout, stop: asyncio.Event, grace_s: float) -> None:
+async def _tighten(
+    limit: asyncio.Timeout,
+    tasks: Sequence[asyncio.Task[None]],
+    stop: asyncio.Event,
+    grace_s: float,
+    observe: Observe,
+) -> None:
     await stop.wait()
-    limit.reschedule(asyncio.get_running_loop().time() + grace_s)
+    await asyncio.sleep(grace_s)
+    under_way = (f"{task.get_name()}: {where(task)}" for task in tasks if not task.done())
+    observe(StopCutShort(grace_s=grace_s, stages="; ".join(under_way)))
+    limit.reschedule(asyncio.get_running_loop().time())
 
 
 async def _add_ingest(

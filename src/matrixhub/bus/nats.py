@@ -270,7 +270,8 @@ class NatsBus:
                 except nats.errors.Error as error:
                     raise BusError(f"publish: {error}") from error
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(done, ANSWER_WAIT_S)
+                async with asyncio.timeout(ANSWER_WAIT_S):
+                    await done
         return answers
 
     async def read(self, subject: str, from_seq: int, *, messages_max: int, bytes_max: int) -> Page:
@@ -301,7 +302,8 @@ class NatsBus:
         with self._replies.expect(take) as inbox:
             await self._send(f"$JS.API.DIRECT.GET.{self._stream}", msgspec.json.encode(request), inbox)
             try:
-                await asyncio.wait_for(done, ANSWER_WAIT_S)
+                async with asyncio.timeout(ANSWER_WAIT_S):
+                    await done
             except TimeoutError as error:
                 raise BusError("read: no answer in time") from error
         if pending == 0:
@@ -447,7 +449,8 @@ class NatsBus:
         with self._replies.expect(take) as inbox:
             await self._send(subject, msgspec.json.encode(body), inbox)
             try:
-                message = await asyncio.wait_for(answered, ANSWER_WAIT_S)
+                async with asyncio.timeout(ANSWER_WAIT_S):
+                    message = await answered
             except TimeoutError as error:
                 raise BusError(f"{subject}: no answer in time") from error
         headers = message.headers or {}
@@ -492,7 +495,8 @@ class _PullReader:
                 if self._pull_over:
                     await self._pull(inbox)
                 try:
-                    await asyncio.wait_for(self._heard.wait(), FOLLOW_HEARTBEAT_S * 2.5)
+                    async with asyncio.timeout(FOLLOW_HEARTBEAT_S * 2.5):
+                        await self._heard.wait()
                 except TimeoutError as error:
                     raise BusError("follow: no heartbeat") from error
                 self._heard.clear()

@@ -150,7 +150,8 @@ async def _show_until_stopped(wish: _Wish, receiver: HttpsReceiver, people: Cons
         while not stop.is_set() and (elapsed_s := time.monotonic() - started) < ends_in_s:
             show(_live_state(receiver, wish, elapsed_s, rate))
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), min(_REFRESH_S, ends_in_s - elapsed_s))
+                async with asyncio.timeout(min(_REFRESH_S, ends_in_s - elapsed_s)):
+                    await stop.wait()
 
 
 def _live_state(receiver: HttpsReceiver, wish: _Wish, elapsed_s: float, rate: RateMeter) -> LiveState:

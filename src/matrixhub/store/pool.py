@@ -187,7 +187,8 @@ async def open_database(dsn: str, *, connections_max: int) -> AsyncIterator[Data
         yield Database(pool, dsn)
     finally:
         try:
-            await asyncio.wait_for(pool.close(), 5)
+            async with asyncio.timeout(5):
+                await pool.close()
         except TimeoutError:
             pool.terminate()
 

@@ -95,7 +95,8 @@ class MemoryTokens:
             if row.holder is None or lapsed:
                 break
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(row.changed.wait(), row.held_until - self._monotonic())
+                async with asyncio.timeout(row.held_until - self._monotonic()):
+                    await row.changed.wait()
         row.holder = holder
         row.held_until = self._monotonic() + subscription.policy.total_timeout_s + self._slack_s
         try:

@@ -85,7 +85,6 @@ def test_a_reading_has_the_columns_of_its_keys() -> None:
     assert row["v"] == '{"count":3}'
     assert row["stats"] is None
     for name, value in row.items():
-        key = {"pid": "PID", "propid": "PropId", "insid": "InsID", "devid": "DEVID", "devtype": "DevType"}.get(name)
         known = {key.lower(): key for key in READING}
         if name not in ("time", "v", "stats"):
             assert value == READING[known[name]], name
