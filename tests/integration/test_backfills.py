@@ -141,12 +141,17 @@ class Hub:
 
     async def keep_lines(self, lines: Sequence[bytes]) -> None:
         readings, splitter = PostgresReadings(self.database), Splitter()
-        position = await readings.begin(0)
+        position = await self.position()
         self.stream.last_seq = max(self.stream.last_seq, position) + 1
         days = {datetime.fromtimestamp(splitter.split(line).instant_ms / 1000, UTC) for line in lines}
         await PostgresReadingPartitions(self.database).make(days)
         kept = [splitter.split(line) for line in lines]
         assert await readings.store(kept, [], after_seq=position, to_seq=self.stream.last_seq) is not None
+
+    async def position(self) -> int:
+        """The last message that is stored."""
+        await self.run("insert into telemetry_progress (source, seq) values ('sensors', 0) on conflict do nothing")
+        return int((await self.run("select seq from telemetry_progress"))[0][0])
 
     async def deliver(self, lines: Sequence[bytes]) -> None:
         """What the live flow does with readings."""
@@ -279,7 +284,7 @@ async def test_only_what_the_subscription_wants_is_copied(hub: Hub) -> None:
 async def test_readings_that_no_day_was_made_for_are_copied_too(hub: Hub) -> None:
     line = WRITER.line(hub.site.slots[0], NOON_MS - 400 * DAY_MS, {"p": 1})
     splitter, readings = Splitter(), PostgresReadings(hub.database)
-    hub.stream.last_seq = await readings.begin(0) + 1
+    hub.stream.last_seq = await hub.position() + 1
     await readings.store([splitter.split(line)], [], after_seq=hub.stream.last_seq - 1, to_seq=hub.stream.last_seq)
     assert (await hub.run("select count(*) from readings_default"))[0][0] == 1
     await hub.finish(await hub.ask())
