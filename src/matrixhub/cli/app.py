@@ -12,6 +12,7 @@ from matrixhub.cli.applications import application
 from matrixhub.cli.attempts import attempts
 from matrixhub.cli.backfills import backfill
 from matrixhub.cli.balance import balance
+from matrixhub.cli.databases import database
 from matrixhub.cli.demo import demo
 from matrixhub.cli.devices import devices
 from matrixhub.cli.doctor import doctor
@@ -97,9 +98,8 @@ app.add_typer(events, name="events")
 app.add_typer(application, name="application")
 app.add_typer(identity_application, name="identity-application")
 app.add_typer(iam, name="iam")
-database = typer.Typer(no_args_is_help=True, help="Databases of customers, which the hub fills.")
-database.add_typer(backfill, name="backfill")
 app.add_typer(database, name="database")
+database.add_typer(backfill, name="backfill")
 
 
 def main() -> None:
