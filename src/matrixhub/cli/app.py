@@ -94,11 +94,11 @@ app.add_typer(subscription, name="subscription")
 app.add_typer(attempts, name="attempts")
 app.add_typer(parked, name="parked")
 app.add_typer(egress, name="egress")
+app.add_typer(database, name="database")
 app.add_typer(events, name="events")
 app.add_typer(application, name="application")
 app.add_typer(identity_application, name="identity-application")
 app.add_typer(iam, name="iam")
-app.add_typer(database, name="database")
 database.add_typer(backfill, name="backfill")
 
 
