@@ -727,6 +727,68 @@ class StoreMeasured(Fact):
     lag_s: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillBegun(Fact):
+    """Past data is copied into a customer's database from now on, some `items` of it."""
+
+    backfill: str
+    database: str
+    source: str
+    items: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillCopied(Fact):
+    """Some past data is in a customer's database; `present` was there already, `refused` cannot be there."""
+
+    level: ClassVar[Level] = ""
+    backfill: str
+    written: int
+    present: int
+    refused: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillRefused(Fact):
+    """Some past data is nothing that PostgreSQL can keep; it is left out of the customer's database."""
+
+    level: ClassVar[Level] = "warning"
+    backfill: str
+    items: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillWaits(Fact):
+    """A customer's database does not take past data for now; it is tried again, and nothing is lost."""
+
+    level: ClassVar[Level] = "warning"
+    backfill: str
+    code: str
+    error: str
+    retry_in_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillDone(Fact):
+    """All past data that was asked for is in the customer's database."""
+
+    backfill: str
+    written: int
+    present: int
+    refused: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillFailed(Fact):
+    """Past data is copied no more, because trying again cannot help."""
+
+    level: ClassVar[Level] = "error"
+    backfill: str
+    reason: str
+
+
 Observe = Callable[[Fact], None]
 
 
@@ -822,6 +884,10 @@ class Metrics:
         self.store_missed = counter("store_missed", "Times the stream no longer had what was not stored.")
         self.store_behind = gauge("store_behind", "Messages that wait to be stored, where the store runs.")
         self.store_lag = gauge("store_lag_seconds", "How old the stream's oldest message is that waits to be stored.")
+        self.backfilled = counter("backfill_items", "Past data for customers' databases, by result.", "result")
+        self.backfill_time = histogram("backfill_chunk", "From reading a chunk of past data to the end of its commit.")
+        self.backfill_waits = counter("backfill_waits", "Times a database did not take past data, by code.", "code")
+        self.backfills_ended = counter("backfills_ended", "Backfills that are over, by result.", "result")
         self.timer_lag = histogram("timer_lag", "From when a timer was due to the end of what it did.")
 
     def render(self) -> bytes:
@@ -1076,6 +1142,29 @@ def _store_missed(metrics: Metrics, fact: StoreMissed) -> None:
 def _store_measured(metrics: Metrics, fact: StoreMeasured) -> None:
     metrics.store_behind.set(fact.behind)
     metrics.store_lag.set(fact.lag_s)
+
+
+@_counts(BackfillCopied)
+def _backfill_copied(metrics: Metrics, fact: BackfillCopied) -> None:
+    metrics.backfilled.labels("written").inc(fact.written)
+    metrics.backfilled.labels("present").inc(fact.present)
+    metrics.backfilled.labels("refused").inc(fact.refused)
+    metrics.backfill_time.observe(fact.seconds)
+
+
+@_counts(BackfillWaits)
+def _backfill_waits(metrics: Metrics, fact: BackfillWaits) -> None:
+    metrics.backfill_waits.labels(fact.code).inc()
+
+
+@_counts(BackfillDone)
+def _backfill_done(metrics: Metrics, fact: BackfillDone) -> None:
+    metrics.backfills_ended.labels("done").inc()
+
+
+@_counts(BackfillFailed)
+def _backfill_failed(metrics: Metrics, fact: BackfillFailed) -> None:
+    metrics.backfills_ended.labels("failed").inc()
 
 
 @_counts(TimerForgotten)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -79,7 +79,7 @@ from matrixhub.observe import (
     StoreWaits,
     UnsignedAllowed,
 )
-from matrixhub.ports import Buses, Sender
+from matrixhub.ports import Bus, Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
 from matrixhub.store.databases import Databases
@@ -106,7 +106,7 @@ from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
 from matrixhub.store.timers import TIMER_CHANNEL
 from matrixhub.store.tokens import PostgresTokens
 from matrixhub.store.versions import Versions
-from matrixhub.telemetry import Keeper, KeeperSettings
+from matrixhub.telemetry import Backfiller, Keeper, KeeperSettings
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer, Parts
@@ -120,7 +120,7 @@ TIMER_HANDLERS: Mapping[str, Fire] = {**planning.HANDLERS, **attendance.HANDLERS
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
 
-BESIDE_CONNECTIONS = 3
+BESIDE_CONNECTIONS = 4
 """To PostgreSQL, from the process beside."""
 
 PARTITIONS_WITH: Source = "sensors"
@@ -594,8 +594,10 @@ def _add_store(
     The answer says whether all is well with it.
     """
     keeper = _keeper(settings, database, bus, observe)
+    backfill = partial(_backfill, settings, endpoints, database, bus, observe)
     if beside is None:
         stages.append((keeper.name, keeper.run))
+        stages.append((Backfiller.name, backfill))
         return keeper.healthy
     troubled = False
 
@@ -610,7 +612,7 @@ def _add_store(
         if not stop.is_set():
             troubled = False
             observe(StoreComesHome())
-            await keeper.run(stop)
+            await _run_together(stop, keeper.run, backfill)
 
     stages.append((keeper.name, run))
     return lambda: not troubled and keeper.healthy()
@@ -634,7 +636,28 @@ async def keep_beside(settings: Settings, order: bytes, stop: asyncio.Event, obs
         open_database(endpoints.postgres_dsn, connections_max=BESIDE_CONNECTIONS) as database,
         open_buses(endpoints.nats_url, stream_settings(settings), observe, create=False) as buses,
     ):
-        await _keeper(settings, database, buses["sensors"], observe).run(stop)
+        keeper = _keeper(settings, database, buses["sensors"], observe)
+        await _run_together(
+            stop, keeper.run, partial(_backfill, settings, endpoints, database, buses["sensors"], observe)
+        )
+
+
+async def _backfill(
+    settings: Settings, endpoints: Endpoints, database: Database, bus: Bus, observe: Observe, stop: asyncio.Event
+) -> None:
+    """Copy past data into customers' databases until stop."""
+    databases = Databases(database, Sealer(endpoints.master_key))
+    reaching = Reaching(endpoints.postgres_dsn, allowed_to_all(settings))
+    try:
+        await Backfiller(database, databases, bus, reaching.connected, SystemClock(), observe).run(stop)
+    finally:
+        await reaching.close()
+
+
+async def _run_together(stop: asyncio.Event, *runs: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for run in runs:
+            group.create_task(run(stop))
 
 
 def _add_notices(

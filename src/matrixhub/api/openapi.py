@@ -21,6 +21,7 @@ from matrixhub.api.bodies import JSON_TYPES
 from matrixhub.api.problems import PROBLEM_TYPE, FieldProblem, Problem
 from matrixhub.api.rest import (
     access_documents,
+    backfill_documents,
     customer_database_documents,
     database_documents,
     device_documents,
@@ -253,6 +254,7 @@ DOCUMENT_MODULES = (
     shift_documents,
     work_documents,
     customer_database_documents,
+    backfill_documents,
 )
 """Where the documents of the REST face are."""
 

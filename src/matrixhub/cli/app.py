@@ -10,6 +10,7 @@ import typer
 from matrixhub import __version__
 from matrixhub.cli.applications import application
 from matrixhub.cli.attempts import attempts
+from matrixhub.cli.backfills import backfill
 from matrixhub.cli.balance import balance
 from matrixhub.cli.customer_databases import customer_database
 from matrixhub.cli.databases import database
@@ -102,6 +103,7 @@ app.add_typer(past_data, name="past-data")
 app.add_typer(application, name="application")
 app.add_typer(identity_application, name="identity-application")
 app.add_typer(iam, name="iam")
+database.add_typer(backfill, name="backfill")
 
 
 def main() -> None:

@@ -300,6 +300,12 @@ class ApplyNotAllowed(RequestError):
     status = 409
 
 
+class BackfillUnderWay(Conflict):
+    """A backfill of the same data is not over yet."""
+
+    code = "MH-R038"
+
+
 class UnknownOperation(RequestError):
     """There is no such operation."""
 

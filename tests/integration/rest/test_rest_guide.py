@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tests.integration.rest.backfill_routes import make_backfilled
 from tests.integration.rest.place_routes import PICTURE, make_places
 from tests.integration.rest.rig import Rig, make_things
 
@@ -29,6 +30,7 @@ async def test_every_example_of_the_guide_does_what_it_says(rig: Rig, guide: str
     client = await rig.client(property_id)
     things = await make_things(rig, property_id, client, "https://127.0.0.1:1/")
     places = await make_places(rig, property_id)
+    backfilled = await make_backfilled(rig, property_id)
     auth = {"auth": {"scheme": "basic", "user": "u", "password": "p"}}
     told = await client.ask("PATCH", f"/subscriptions/{things.subscription}", auth)
     values = {
@@ -38,6 +40,8 @@ async def test_every_example_of_the_guide_does_what_it_says(rig: Rig, guide: str
         "ATTEMPT": str(things.attempt),
         "PARKED": str(things.parked),
         "REPLAY": things.replay,
+        "DATABASE": backfilled.database,
+        "BACKFILL": backfilled.backfill,
         "PAIR": things.key,
         "BUILDING": places.building,
         "LEVEL": places.level,

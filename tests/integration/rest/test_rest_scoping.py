@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 import pytest
 import pytest_asyncio
 from tests.integration.rest.actions.desk import KEPT, Desk, furnish
+from tests.integration.rest.backfill_routes import BACKFILL_ROUTES, Backfilled, make_backfilled
 from tests.integration.rest.database_routes import DATABASE_ROUTES, with_database
 from tests.integration.rest.place_routes import PLACE_ROUTES, Places, make_places
 from tests.integration.rest.rig import LOCAL_KEY, SEEDS, Client, Reply, Rig, Things, make_things
@@ -54,6 +55,8 @@ def a_role(name: str) -> dict[str, object]:
     statement = {"effect": "allow", "operations": ["scgrids.*"]}
     return {"name": name, "policy_sets": [{"name": "reading", "statements": [statement]}]}
 
+
+Anything = Things | Places | Desk | Backfilled
 
 ROUTES: dict[str, Route] = {
     "listSubscriptions": fixed("/subscriptions"),
@@ -187,7 +190,7 @@ class Ask:
         return reply
 
 
-async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[Ask, Things | Places | Desk, Client]:
+async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[Ask, Anything, Client]:
     """The request, the things it is about, and a client of their owner."""
     if operation in WORK_ROUTES:
         desk, of_work = await furnish(rig), WORK_ROUTES[operation]
@@ -195,6 +198,9 @@ async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[A
         return Ask(operation, path, lambda: of_work.body(desk)), desk, desk.matrix.client
     property_id = await rig.property()
     owner = await rig.client(property_id)
+    if operation in BACKFILL_ROUTES:
+        backfilled, of_backfill = await make_backfilled(rig, property_id), BACKFILL_ROUTES[operation]
+        return Ask(operation, of_backfill.path(backfilled), lambda: of_backfill.body), backfilled, owner
     if operation in PLACE_ROUTES:
         places, of_place = await make_places(rig, property_id), PLACE_ROUTES[operation]
         return Ask(operation, of_place.path(places), lambda: of_place.body(places)), places, owner
@@ -210,8 +216,8 @@ async def prepared(rig: Rig, receiver: HttpsReceiver, operation: str) -> tuple[A
 
 def shown(operation: str) -> bool:
     """Whether anyone gets an answer, with what is his own in it."""
-    route = WORK_ROUTES.get(operation) or PLACE_ROUTES.get(operation) or ROUTES[operation]
-    return route.shown
+    found = (routes.get(operation) for routes in (WORK_ROUTES, PLACE_ROUTES, BACKFILL_ROUTES, ROUTES))
+    return next(route.shown for route in found if route is not None)
 
 
 def refused(operation: str) -> str:
@@ -219,7 +225,7 @@ def refused(operation: str) -> str:
     return ROUTES[operation].refused if operation in ROUTES else "MH-R008"
 
 
-async def rows(rig: Rig, things: Things | Places | Desk) -> list[Any]:
+async def rows(rig: Rig, things: Anything) -> list[Any]:
     """All that is kept of the things."""
     statements = (
         "select * from subscription_overviews where property_id = $1",
@@ -237,6 +243,7 @@ async def rows(rig: Rig, things: Things | Places | Desk) -> list[Any]:
         "select * from iam_roles where property_id = $1",
         "select * from iam_groups where property_id = $1",
         "select * from iam_changes where property_id = $1",
+        "select * from backfills where property_id = $1",
         "select * from properties where id = $1",
         "select * from building_overviews where property_id = $1 order by id",
         "select * from level_overviews where property_id = $1 order by id",
@@ -254,7 +261,7 @@ async def rows(rig: Rig, things: Things | Places | Desk) -> list[Any]:
 
 
 async def test_no_route_is_forgotten_here() -> None:
-    assert set(ROUTES) | set(PLACE_ROUTES) | set(WORK_ROUTES) == set(OPERATIONS)
+    assert set(ROUTES) | set(PLACE_ROUTES) | set(WORK_ROUTES) | set(BACKFILL_ROUTES) == set(OPERATIONS)
 
 
 @every_route

@@ -8,6 +8,7 @@ from matrixhub.api.rest import (
     attempts,
     attendance_integrations,
     availabilities,
+    backfills,
     balance,
     customer_databases,
     databases,
@@ -58,6 +59,7 @@ _MODULES = (
     readings,
     customer_databases,
     databases,
+    backfills,
 )
 
 
