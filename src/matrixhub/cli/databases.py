@@ -51,6 +51,9 @@ ConnectionsOption = Annotated[int | None, typer.Option("--connections", help="Mo
 TimeoutOption = Annotated[float | None, typer.Option("--statement-timeout", help="Most seconds of a query.")]
 WorkMemOption = Annotated[int | None, typer.Option("--work-mem", help="MiB that a step of a query may take in memory.")]
 TempOption = Annotated[int | None, typer.Option("--temp", help="MiB of temporary files that a session may write.")]
+RetentionOption = Annotated[
+    int | None, typer.Option("--retention-days", help="Days that readings and events are kept there, at least.")
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +92,7 @@ def create(
     statement_timeout: TimeoutOption = None,
     work_mem: WorkMemOption = None,
     temp: TempOption = None,
+    retention_days: RetentionOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -103,7 +107,7 @@ def create(
     matrixhub subscription create --property P --database db_… --events --pattern 'matrix.#'
     matrixhub database sheet db_… > sheet.md
     """
-    limits = _changed(Limits(), connections, statement_timeout, work_mem, temp)
+    limits = _changed(Limits(), connections, statement_timeout, work_mem, temp, retention_days)
 
     async def work() -> tuple[CustomerDatabase, Secret, Sequence[str], Address]:
         async with open_desk(data) as desk:
@@ -240,6 +244,7 @@ def resize(
     statement_timeout: TimeoutOption = None,
     work_mem: WorkMemOption = None,
     temp: TempOption = None,
+    retention_days: RetentionOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -252,7 +257,7 @@ def resize(
     async def work() -> CustomerDatabase:
         async with open_desk(data) as desk:
             record = await desk.find(database_id)
-            limits = _changed(record.limits, connections, statement_timeout, work_mem, temp)
+            limits = _changed(record.limits, connections, statement_timeout, work_mem, temp, retention_days)
             if limits == record.limits:
                 raise InvalidValue("nothing to change: give at least one limit that differs")
             return await desk.hosted.resize(record.id, record.property_id, limits)
@@ -409,13 +414,19 @@ def _login(record: CustomerDatabase, password: Secret, address: Address) -> dict
 
 
 def _changed(
-    limits: Limits, connections: int | None, statement_timeout: float | None, work_mem: int | None, temp: int | None
+    limits: Limits,
+    connections: int | None,
+    statement_timeout: float | None,
+    work_mem: int | None,
+    temp: int | None,
+    retention_days: int | None,
 ) -> Limits:
     given: dict[str, Any] = {
         "connections_max": connections,
         "statement_timeout_s": statement_timeout,
         "work_mem_mib": work_mem,
         "temp_mib_max": temp,
+        "retention_days": retention_days,
     }
     return replace(limits, **{name: value for name, value in given.items() if value is not None})
 

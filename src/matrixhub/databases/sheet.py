@@ -199,7 +199,7 @@ def sheet_markdown(sheet: Sheet) -> str:
     record, address, limits = sheet.record, sheet.address, sheet.record.limits
     allowed = (
         f"{limits.connections_max} connections, {limits.statement_timeout_s:g} s for a query, "
-        f"{limits.temp_mib_max:,} MiB of temporary files"
+        f"{limits.temp_mib_max:,} MiB of temporary files; data is kept for {limits.retention_days:,} days"
     )
     lines = [
         f"# Database {record.name}",

@@ -16,6 +16,9 @@ ConnectionsMax = Annotated[int, Meta(ge=1, le=100, description="Connections of a
 StatementTimeout = Annotated[float, Meta(ge=1, le=3600, description="Seconds a query may take.")]
 WorkMem = Annotated[int, Meta(ge=1, le=1024, description="MiB that a step of a query may take in memory.")]
 TempMax = Annotated[int, Meta(ge=0, le=102_400, description="MiB of temporary files that a session may write.")]
+RetentionDays = Annotated[
+    int, Meta(ge=1, le=3650, description="Days that readings and events are kept there, at least.")
+]
 
 
 class LimitsView(Given, frozen=True, kw_only=True):
@@ -25,6 +28,7 @@ class LimitsView(Given, frozen=True, kw_only=True):
     statement_timeout_s: StatementTimeout
     work_mem_mib: WorkMem
     temp_mib_max: TempMax
+    retention_days: RetentionDays
 
 
 class ReaderView(Given, frozen=True, kw_only=True):
@@ -143,6 +147,7 @@ class LimitsChange(Taken, frozen=True, kw_only=True):
     statement_timeout_s: StatementTimeout | None = None
     work_mem_mib: WorkMem | None = None
     temp_mib_max: TempMax | None = None
+    retention_days: RetentionDays | None = None
 
 
 class NewDatabase(Taken, frozen=True, kw_only=True):

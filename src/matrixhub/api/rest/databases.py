@@ -268,6 +268,7 @@ def _limits_view(limits: Limits) -> doc.LimitsView:
         statement_timeout_s=limits.statement_timeout_s,
         work_mem_mib=limits.work_mem_mib,
         temp_mib_max=limits.temp_mib_max,
+        retention_days=limits.retention_days,
     )
 
 
