@@ -23,6 +23,7 @@ from matrixhub.databases.rows import ROW_OF
 from matrixhub.databases.schema import statements
 from matrixhub.databases.writing import write_rows
 from matrixhub.model.event import envelope, platform_event
+from matrixhub.model.ids import SlotId
 from matrixhub.model.site import Building, Slot
 from matrixhub.model.subscription import Source
 from matrixhub.sources.simulator import Simulation
@@ -55,7 +56,7 @@ def simulated() -> list[Taken]:
     end = start + 40 * HOUR_S * 1000
     simulation = Simulation(SITE.slots, seed=3, start_ms=start, step_ms=EVERY_MS)
     rate = len(simulation) * 1000 / EVERY_MS
-    taken = [Taken(SLOTS[one["DEVID"]], one["unixT"], one["v"]) for one in simulation.at_rate(rate, start, end)]
+    taken = [Taken(SLOTS[SlotId(one["DEVID"])], one["unixT"], one["v"]) for one in simulation.at_rate(rate, start, end)]
     # What a simulated building has too rarely: bad feedback with its reasons, and a soap dispenser that runs out.
     last = max(one.ms for one in taken)
     reasons = {"ID_1": {"ID": "1", "Name": "Wet floor"}, "ID_2": {"ID": "2", "Name": "No soap"}}

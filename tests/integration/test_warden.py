@@ -135,7 +135,7 @@ async def test_that_readers_share_as_equals_is_said_once(
     def refused(_which: int, _who: int, _nice: int) -> None:
         raise PermissionError("not allowed")
 
-    monkeypatch.setattr(warden.os, "setpriority", refused)
+    monkeypatch.setattr("matrixhub.databases.warden.os.setpriority", refused)
     facts: list[Fact] = []
     async with made.reader():
         one = warden_of(database, made.record, facts)

@@ -69,7 +69,7 @@ def test_a_session_whose_process_is_elsewhere_is_said_to_be() -> None:
 
 
 def test_where_processes_cannot_be_held_back_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warden.sys, "platform", "darwin")
+    monkeypatch.setattr("matrixhub.databases.warden.sys.platform", "darwin")
     assert restrain(SESSION) == "the hub cannot hold processes back on darwin"
 
 
