@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 from tests.readings import Writer
@@ -172,7 +173,7 @@ async def test_what_is_refused_is_set_aside_with_the_rest(subject: Subject) -> N
 
 async def test_a_value_that_the_database_does_not_take_stores_nothing_and_is_told(subject: Subject) -> None:
     await subject.store.begin(0)
-    poisoned = replace(kept(AT_MS + 1), values='{"count":}')
+    poisoned = msgspec.structs.replace(kept(AT_MS + 1), values='{"count":}')
     if isinstance(subject.store, MemoryReadings):
         subject.store.poison = '"count":}'
     for many in (1, FEW + 1):
@@ -197,7 +198,8 @@ async def test_readings_of_one_slot_keep_where_they_were_taken_when_it_is_moved(
 async def test_an_id_that_is_too_long_for_an_index_is_told(database: Database) -> None:
     store = PostgresReadings(database)
     long = kept()
-    long = replace(long, origin=replace(long.origin, slot_id=SlotId(random.Random(1).randbytes(20_000).hex())))
+    slot_id = SlotId(random.Random(1).randbytes(20_000).hex())
+    long = msgspec.structs.replace(long, origin=replace(long.origin, slot_id=slot_id))
     assert await store.takes(long)
     assert await store.takes(kept()) == ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -57,9 +58,12 @@ def split_message(
 
 def _of_property(reading: KeptReading, word: str) -> KeptReading:
     """The reading. Raises: UnstorableReading if it is not of the property whose word its subject has."""
-    if subject_token(reading.origin.property_id) != word:
+    if _word(reading.origin.property_id) != word:
         raise UnstorableReading("the reading is not of the property of its subject")
     return reading
+
+
+_word = functools.lru_cache(maxsize=1024)(subject_token)
 
 
 def days_of(readings: Iterable[KeptReading]) -> set[int]:
