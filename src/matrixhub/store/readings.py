@@ -5,7 +5,7 @@ Source: docs/decisions/0017-telemetry.md
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,10 +13,18 @@ from typing import Any
 import asyncpg
 
 from matrixhub.model.errors import UnstorableReading
+from matrixhub.model.ids import PropertyId
 from matrixhub.model.reading_line import KeptReading, Origin
 from matrixhub.ports import RefusedLine
 from matrixhub.store.copying import COLUMNS, encode_copy
-from matrixhub.store.partitions import READINGS, PostgresPartitions, is_over, partition_name, partition_start
+from matrixhub.store.partitions import (
+    READINGS,
+    PostgresPartitions,
+    begins_before,
+    is_over,
+    partition_name,
+    partition_start,
+)
 from matrixhub.store.pool import Database
 from matrixhub.store.sql import load_statements
 
@@ -45,11 +53,16 @@ class PostgresReadings:
         self._numbers: dict[Origin, tuple[int, int]] = {}
         self._wary = _Wary()
 
-    async def begin(self, seq: int) -> int:
+    async def begin(self, seq: int, stream: str = "") -> int:
         """The last message stored. See `ReadingStore.begin`."""
         async with self._database.connection() as connection:
-            await connection.execute(_SQL["begin_progress"], seq)
+            await connection.execute(_SQL["begin_progress"], seq, stream)
             return int(await connection.fetchval(_SQL["progress"]))
+
+    async def stream(self) -> str:
+        """Which stream it is of. See `ReadingStore.stream`."""
+        async with self._database.connection() as connection:
+            return str(await connection.fetchval(_SQL["stream"]))
 
     async def position(self) -> int | None:
         """The last message stored, None where nothing ever was. Raises StoreError."""
@@ -57,10 +70,10 @@ class PostgresReadings:
             found: int | None = await connection.fetchval(_SQL["progress"])
         return found
 
-    async def go_back(self, seq: int) -> None:
+    async def go_back(self, seq: int, stream: str = "") -> None:
         """Count only messages up to there. See `ReadingStore.go_back`."""
         async with self._database.connection() as connection:
-            await connection.execute(_SQL["save_progress"], seq)
+            await connection.execute(_SQL["go_back"], seq, stream)
 
     async def store(
         self, readings: Sequence[KeptReading], refused: Sequence[RefusedLine], *, after_seq: int, to_seq: int
@@ -229,3 +242,47 @@ class PostgresReadingPartitions:
             await connection.execute(_SQL["delete_old_refused"], before)
         over = [name for name in await self._partitions.names(READINGS) if is_over(READINGS, name, before)]
         return [name for name in over if await self._partitions.drop_one(READINGS, name)]
+
+    async def retentions(self) -> Mapping[PropertyId, float]:
+        """Of those that say so themselves. See `ReadingPartitions.retentions`."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_SQL["retentions"])
+        return {PropertyId(row["property_id"]): float(row["seconds"]) for row in rows}
+
+    async def properties(self) -> Collection[PropertyId]:
+        """Those that may have readings. See `ReadingPartitions.properties`."""
+        async with self._database.connection() as connection:
+            return [PropertyId(row["property_id"]) for row in await connection.fetch(_SQL["properties"])]
+
+    async def delete_old(self, property_id: PropertyId, before: datetime, *, rows_max: int) -> AsyncGenerator[int]:
+        """Delete a few with each step. See `ReadingPartitions.delete_old`."""
+        async with self._database.connection() as connection:
+            series = await connection.fetchval(_SQL["series_of_property"], property_id)
+        for name in await self._partitions.names(READINGS):
+            if begins_before(READINGS, name, before):
+                while count := await self._delete_some(name, series, before, rows_max):
+                    yield count
+
+    async def _delete_some(self, name: str, series: Sequence[int], before: datetime, rows_max: int) -> int:
+        # The name cannot be an argument; it is that of a partition. Rows are found by the primary key, and deleted by
+        # their place: a join could be planned as a walk through all of them.
+        statement = (
+            f"delete from {name} where ctid = any(array("
+            f"select ctid from {name} where series = any($1) and at < $2 limit $3))"
+        )
+        async with self._database.connection() as connection:
+            try:
+                return _count(await connection.execute(statement, series, before, rows_max))
+            except asyncpg.UndefinedTableError:  # dropped meanwhile, by who has the duty now
+                return 0
+
+    async def trusted(self) -> tuple[datetime, int] | None:
+        """The time trusted. See `ReadingPartitions.trusted`."""
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(_SQL["trusted"])
+        return None if row is None else (row["trusted_at"], row["clock_doubts"])
+
+    async def save_trusted(self, at: datetime, doubts: int) -> None:
+        """Remember it. See `ReadingPartitions.save_trusted`."""
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL["save_trusted"], at, doubts)
