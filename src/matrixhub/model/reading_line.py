@@ -90,6 +90,7 @@ class Splitter:
     def __init__(self, *, origins_max: int = 50_000) -> None:
         self._origins_max = origins_max
         self._known: dict[bytes, Origin] = {}
+        self._head_end = 0
         self._heads: dict[bytes, tuple[int, str, bool]] = {}
 
     def split(self, line: bytes, *, carefully: bool = False) -> KeptReading:
@@ -102,22 +103,28 @@ class Splitter:
         (1710029109417, '{"count":3}', None, 'z')
         """
         if not carefully:
-            found = self._quickly(line)
+            found = self.quickly(line)
             if found is not None:
                 return found
         return self._carefully(line)
 
-    def _quickly(self, line: bytes) -> KeptReading | None:
-        """A line that looks as ingest writes it, of an origin that is known, with values that hold no object."""
-        head_end = line.find(_UNIX)
-        fixed_at = line.find(b",", head_end + len(_UNIX)) + 1
-        fixed_end = line.find(_VALUES, fixed_at)
-        origin = self._known.get(line[fixed_at:fixed_end])
-        values = line[fixed_end + len(_VALUES) : -1]
-        # A single closing brace before that of the line: `v` ends with it, and nothing, such as `stats`, stands behind.
-        plain = values[:1] == b"{" and line[-2:] == b"}}" and values.count(b"}") == 1 and b"\\" not in values
-        number = line[head_end + len(_UNIX) : fixed_at - 1]
-        if origin is None or not plain or not number.isdigit():
+    def quickly(self, line: bytes) -> KeptReading | None:
+        """A line that looks as ingest writes it, of an origin that is known, with values that hold no object; None for
+        any other.
+        """
+        head_end = self._head_end  # as long as that of the line before, more often than not
+        number_at = head_end + len(_UNIX)
+        if line[head_end:number_at] != _UNIX:
+            self._head_end = head_end = line.find(_UNIX)
+            number_at = head_end + len(_UNIX)
+        fixed_at = line.find(b",", number_at) + 1
+        values_at = line.find(b"{", fixed_at)
+        origin = self._known.get(line[fixed_at : values_at - len(_VALUES)])
+        # One closing brace before that of the line: `v` ends with it, and nothing, such as `stats`, stands behind.
+        if origin is None or line.find(b"}", values_at) != len(line) - 2 or line[-1:] != b"}":
+            return None
+        number, values = line[number_at : fixed_at - 1], line[values_at:-1]
+        if line[values_at - len(_VALUES) : values_at] != _VALUES or b"\\" in values or not number.isdigit():
             return None
         instant_ms = int(number)
         second, head = instant_ms // 1000, line[:head_end]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -46,26 +45,29 @@ def split_message(
     word = subject_property(message.subject)
     kept: list[KeptReading] = []
     refused: list[RefusedLine] = []
+    quickly, verified = splitter.quickly, ""
     for item, line in enumerate(message.data.split(b"\n")):
+        reading = None if carefully else quickly(line)
+        if reading is not None and reading.origin.property_id == verified:
+            kept.append(reading)
+            continue
         try:
-            reading = _of_property(splitter.split(line, carefully=carefully), word)
+            reading = _of_property(reading or splitter.split(line, carefully=True), word)
         except UnstorableReading as error:
             refused.append(
                 RefusedLine(seq=message.seq, item=item, subject=message.subject, line=line, reason=error.message)
             )
         else:
+            verified = reading.origin.property_id
             kept.append(reading)
     return kept, refused
 
 
 def _of_property(reading: KeptReading, word: str) -> KeptReading:
     """The reading. Raises: UnstorableReading if it is not of the property whose word its subject has."""
-    if _word(reading.origin.property_id) != word:
+    if subject_token(reading.origin.property_id) != word:
         raise UnstorableReading("the reading is not of the property of its subject")
     return reading
-
-
-_word = functools.lru_cache(maxsize=1024)(subject_token)
 
 
 def days_of(readings: Iterable[KeptReading]) -> set[int]:
