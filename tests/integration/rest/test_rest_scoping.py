@@ -77,6 +77,9 @@ ROUTES: dict[str, Route] = {
     "showBalance": fixed("/balance"),
     "listReadings": fixed("/readings"),
     "exportReadings": fixed("/readings/export"),
+    "showReadingRetention": fixed("/readings/retention"),
+    "setReadingRetention": fixed("/readings/retention", {"days": 30}),
+    "clearReadingRetention": fixed("/readings/retention"),
     "listEvents": fixed("/events"),
     "publishEvents": Route(
         lambda _: "/events",

@@ -16,6 +16,7 @@ from matrixhub.api.rest import (
     metrics,
     parked,
     places,
+    reading_retention,
     readings,
     replays,
     seats,
@@ -54,6 +55,7 @@ _MODULES = (
     shift_definitions,
     attendance_integrations,
     readings,
+    reading_retention,
 )
 
 
