@@ -16,10 +16,24 @@ from shutil import rmtree
 
 import uvloop
 
-from bench.processes import BenchError
+from bench.hub import Hub
+from bench.processes import BenchError, Usage
 from bench.readings import DEVICES, Normaliser, Source
 from bench.rows import Row, measured, required
-from bench.scenarios import PER_REQUEST, Bench, Scenario
+from bench.scenarios import (
+    BATCHED_CONNECTIONS,
+    PER_REQUEST,
+    POLL_S,
+    STALLED_S,
+    WARM_UP,
+    Bench,
+    Scenario,
+    patience_s,
+    problems_of,
+    rounded,
+    under_load,
+    wait_received,
+)
 from matrixhub.bus import NatsBus, StreamSettings, open_bus
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
@@ -37,6 +51,7 @@ from matrixhub.telemetry import Keeper, KeeperSettings
 
 RATIO_MIN = 0.6
 PER_S_MIN = 50_000
+WHOLE_WAY_MIN = 40_000
 ROUNDS = 4
 """So often both are measured, in turns, each with readings of its own."""
 
@@ -226,4 +241,43 @@ async def _once(piece: bytes) -> AsyncIterator[bytes]:
     yield piece
 
 
-SCENARIOS: Mapping[str, Scenario] = {"store": store}
+def whole_way(bench: Bench) -> Sequence[Row]:
+    """Ingest, push and store together: until the last reading is received, and stored."""
+    total = rounded(WHOLE_WAY_MIN * bench.seconds)
+    with under_load(bench, BATCHED_CONNECTIONS) as (hub, generator):
+        _wait_stored(hub, WARM_UP)
+        generator.ask("prepare", readings=total, per_request=PER_REQUEST)
+        usage = Usage(hub=hub.pid, receiver=bench.receiver.pid, generator=generator.pid)
+        sent = generator.ask("send", timeout_s=patience_s(bench))
+        got = wait_received(bench, total + WARM_UP)
+        stored_ns = _wait_stored(hub, total + WARM_UP)
+        used = usage.told()
+    pushed_s, stored_s = ((end_ns - sent["began_ns"]) / 1e9 for end_ns in (got["last_ns"], stored_ns))
+    return [
+        required(
+            "whole_way",
+            total / max(pushed_s, stored_s),
+            "readings/s",
+            WHOLE_WAY_MIN,
+            better="more",
+            problems=problems_of(sent, got, total),
+            notes=f"{total:,} readings: all received after {pushed_s:.1f} s, all stored after {stored_s:.1f} s; {used}",
+        )
+    ]
+
+
+def _wait_stored(hub: Hub, readings: int) -> int:
+    """When so many readings were stored, on CLOCK_MONOTONIC. Raises: BenchError if nothing more is."""
+    seen, changed = -1.0, time.monotonic()
+    while True:
+        stored = hub.spent().get("matrixhub_readings_stored_total", 0.0)
+        if stored >= readings:
+            return time.monotonic_ns()
+        if stored != seen:
+            seen, changed = stored, time.monotonic()
+        if time.monotonic() - changed > STALLED_S:
+            raise BenchError(f"{stored:,.0f} of {readings:,} readings stored, and no more")
+        time.sleep(POLL_S)
+
+
+SCENARIOS: Mapping[str, Scenario] = {"store": store, "whole_way": whole_way}
