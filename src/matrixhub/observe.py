@@ -789,12 +789,8 @@ class Metrics:
         self.kept = counter("readings_stored", "Readings put into the table of past data.")
         self.kept_before = counter("readings_stored_before", "Readings of the stream that were in that table already.")
         self.kept_not = counter("readings_not_stored", "Readings of the stream older than their property keeps them.")
-        self.kept_deleted = counter(
-            "readings_stored_deleted", "Readings deleted by a retention of their property."
-        )
-        self.clock_doubted = counter(
-            "store_clock_doubted", "Rounds in which the clock was too far ahead."
-        )
+        self.kept_deleted = counter("readings_stored_deleted", "Readings deleted by a retention of their property.")
+        self.clock_doubted = counter("store_clock_doubted", "Rounds in which the clock was too far ahead.")
         self.unstorable = counter("readings_unstorable", "Lines of the stream that are no readings to be stored.")
         self.keep_time = histogram("readings_store", "One batch of readings, from the stream to its commit.")
         self.store_waits = counter("store_waits", "Times readings could not be stored, by code.", "code")
