@@ -52,7 +52,7 @@ from matrixhub.telemetry import Keeper, KeeperSettings
 RATIO_MIN = 0.6
 PER_S_MIN = 50_000
 WHOLE_WAY_MIN = 40_000
-ROUNDS = 4
+ROUNDS = 3
 """So often both are measured, in turns, each with readings of its own."""
 
 BATCH = 10_000
@@ -75,7 +75,7 @@ class Round:
 
 def store(bench: Bench) -> Sequence[Row]:
     """The role `store` from NATS to the commit, against a `COPY` of the same rows, ready made, into an equal table."""
-    readings = round(PER_S_MIN * bench.seconds / ROUNDS / BATCH) * BATCH or BATCH
+    readings = round(PER_S_MIN * bench.seconds / 2 / BATCH) * BATCH or BATCH
     top = Path(tempfile.mkdtemp(prefix="matrixhub-bench-store-"))
     try:
         top.chmod(0o755)  # the engines run as a user who must be able to enter it
