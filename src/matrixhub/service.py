@@ -437,6 +437,7 @@ def _parts(
         public_url=settings.http.public_url,
         media_bytes_max=settings.media.property_bytes_max,
         hosting=hosting_place(settings, data_directory(settings)),
+        readings_retention_s=settings.store.readings_retention_s,
     )
 
 

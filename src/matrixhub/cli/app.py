@@ -28,6 +28,7 @@ from matrixhub.cli.parked import parked
 from matrixhub.cli.past_data import past_data
 from matrixhub.cli.receive import receive
 from matrixhub.cli.replay import replay
+from matrixhub.cli.retention import retention
 from matrixhub.cli.settings import asyncapi, config, migrate, openapi, operations
 from matrixhub.cli.simulate import simulate
 from matrixhub.cli.sites import site
@@ -98,6 +99,7 @@ app.add_typer(parked, name="parked")
 app.add_typer(egress, name="egress")
 database.add_typer(customer_database)
 app.add_typer(database, name="database")
+app.add_typer(retention, name="retention")
 app.add_typer(events, name="events")
 app.add_typer(past_data, name="past-data")
 app.add_typer(application, name="application")

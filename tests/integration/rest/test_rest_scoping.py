@@ -96,6 +96,9 @@ ROUTES: dict[str, Route] = {
     "revokeDatabaseReader": of_database("/revoke"),
     "grantDatabaseReader": of_database("/grant"),
     "showDatabaseSheet": of_database("/sheet"),
+    "showReadingRetention": fixed("/readings/retention"),
+    "setReadingRetention": fixed("/readings/retention", {"days": 30}),
+    "clearReadingRetention": fixed("/readings/retention"),
     "listEvents": fixed("/events"),
     "exportEvents": fixed("/events/export"),
     "publishEvents": Route(

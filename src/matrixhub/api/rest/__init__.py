@@ -19,6 +19,7 @@ from matrixhub.api.rest import (
     metrics,
     parked,
     places,
+    reading_retention,
     readings,
     replays,
     seats,
@@ -60,6 +61,7 @@ _MODULES = (
     customer_databases,
     databases,
     backfills,
+    reading_retention,
 )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from matrixhub.api.rest.documents import Next
+from matrixhub.api.rest.documents import Next, Taken
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,3 +28,16 @@ class ReadingPage(msgspec.Struct, frozen=True, kw_only=True):
 
     items: list[Reading]
     next: Next
+
+
+class ReadingRetention(msgspec.Struct, frozen=True, kw_only=True):
+    """For how long readings are kept as past data."""
+
+    days: Annotated[float, Meta(description="So many days.")]
+    own: Annotated[bool, Meta(description="Whether the property says so itself; else it is the setting of the hub.")]
+
+
+class NewReadingRetention(Taken, frozen=True, kw_only=True):
+    """For how long readings are to be kept as past data."""
+
+    days: Annotated[int, Meta(ge=1, le=3650, description="So many days.")]
