@@ -679,6 +679,22 @@ class StoreMeasured(Fact):
     lag_s: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoursRolledUp(Fact):
+    """Hours of readings, one for each origin, were rolled up."""
+
+    level: ClassVar[Level] = "debug"
+    hours: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RollupsDropped(Fact):
+    """Rollups were dropped because all in them is too old."""
+
+    partitions: str
+
+
 Observe = Callable[[Fact], None]
 
 
@@ -774,6 +790,7 @@ class Metrics:
         self.store_missed = counter("store_missed", "Times the stream no longer had what was not stored.")
         self.store_behind = gauge("store_behind", "Messages that wait to be stored, where the store runs.")
         self.store_lag = gauge("store_lag_seconds", "How old the stream's oldest message is that waits to be stored.")
+        self.rolled_up = counter("hours_rolled_up", "Hours of readings that were rolled up, one for each origin.")
         self.timer_lag = histogram("timer_lag", "From when a timer was due to the end of what it did.")
 
     def render(self) -> bytes:
@@ -1028,6 +1045,11 @@ def _store_missed(metrics: Metrics, fact: StoreMissed) -> None:
 def _store_measured(metrics: Metrics, fact: StoreMeasured) -> None:
     metrics.store_behind.set(fact.behind)
     metrics.store_lag.set(fact.lag_s)
+
+
+@_counts(HoursRolledUp)
+def _hours_rolled_up(metrics: Metrics, fact: HoursRolledUp) -> None:
+    metrics.rolled_up.inc(fact.hours)
 
 
 @_counts(TimerForgotten)

@@ -67,7 +67,15 @@ from matrixhub.ports import Buses, Sender
 from matrixhub.store import Database, open_database
 from matrixhub.store.books import PostgresBooks
 from matrixhub.store.devices import save_sightings
-from matrixhub.store.duty import AUDIT_DUTIES, RELAY_DUTY, RETENTION_DUTIES, SCHEDULER_DUTY, STORE_DUTY, PostgresDuty
+from matrixhub.store.duty import (
+    AUDIT_DUTIES,
+    RELAY_DUTY,
+    RETENTION_DUTIES,
+    ROLLUP_DUTY,
+    SCHEDULER_DUTY,
+    STORE_DUTY,
+    PostgresDuty,
+)
 from matrixhub.store.events import EVENT_CHANNEL, PostgresOutbox
 from matrixhub.store.keys import digest, keep_local_key
 from matrixhub.store.leases import PostgresLeases
@@ -75,13 +83,14 @@ from matrixhub.store.notices import NoticeStore
 from matrixhub.store.partitions import PostgresPartitions
 from matrixhub.store.pool import listen, migrate
 from matrixhub.store.readings import PostgresReadingPartitions, PostgresReadings
+from matrixhub.store.rollups import PostgresRollups
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
 from matrixhub.store.timers import TIMER_CHANNEL
 from matrixhub.store.tokens import PostgresTokens
 from matrixhub.store.versions import Versions
-from matrixhub.telemetry import Keeper, KeeperSettings
+from matrixhub.telemetry import Keeper, KeeperSettings, Roller, RollerSettings
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer, Parts
@@ -526,9 +535,10 @@ def _add_store(
 
     The answer says whether all is well with it.
     """
-    keeper = _keeper(settings, database, bus, observe)
+    keeper, roller = _keeper(settings, database, bus, observe), _roller(settings, database, bus, observe)
     if beside is None:
         stages.append((keeper.name, keeper.run))
+        stages.append((roller.name, roller.run))
         return keeper.healthy
     troubled = False
 
@@ -543,7 +553,7 @@ def _add_store(
         if not stop.is_set():
             troubled = False
             observe(StoreComesHome())
-            await keeper.run(stop)
+            await _keep(keeper, roller, stop)
 
     stages.append((keeper.name, run))
     return lambda: not troubled and keeper.healthy()
@@ -560,6 +570,19 @@ def _keeper(settings: Settings, database: Database, bus: NatsBus, observe: Obser
     return Keeper(bus, readings, partitions, duty, SystemClock(), observe, kept)
 
 
+def _roller(settings: Settings, database: Database, bus: NatsBus, observe: Observe) -> Roller:
+    kept = RollerSettings(retention_s=max(settings.store.rollups_retention_s, settings.store.readings_retention_s))
+    duty = PostgresDuty(database.dsn, ROLLUP_DUTY)
+    return Roller(bus, PostgresRollups(database), duty, SystemClock(), observe, kept)
+
+
+async def _keep(keeper: Keeper, roller: Roller, stop: asyncio.Event) -> None:
+    """Store, and roll up what is stored, until stop."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keeper.run(stop), name=keeper.name)
+        group.create_task(roller.run(stop), name=roller.name)
+
+
 async def keep_beside(settings: Settings, order: bytes, stop: asyncio.Event, observe: Observe) -> None:
     """The role `store` in the process beside; `order` says where the engines are. Raises MatrixHubError."""
     endpoints = msgspec.json.decode(order, type=Endpoints)
@@ -567,7 +590,8 @@ async def keep_beside(settings: Settings, order: bytes, stop: asyncio.Event, obs
         open_database(endpoints.postgres_dsn, connections_max=BESIDE_CONNECTIONS) as database,
         open_buses(endpoints.nats_url, stream_settings(settings), observe, create=False) as buses,
     ):
-        await _keeper(settings, database, buses["sensors"], observe).run(stop)
+        bus = buses["sensors"]
+        await _keep(_keeper(settings, database, bus, observe), _roller(settings, database, bus, observe), stop)
 
 
 def _add_notices(

@@ -11,11 +11,13 @@ from typing import Any
 
 import asyncpg
 
+from matrixhub.model.buckets import hour_start
 from matrixhub.model.errors import UnstorableReading
 from matrixhub.model.reading_line import KeptReading, Origin
 from matrixhub.ports import RefusedLine
 from matrixhub.store.partitions import READINGS, PostgresPartitions, is_over, partition_name, partition_start
 from matrixhub.store.pool import Database
+from matrixhub.store.rollups import Marks, PostgresRollups, hours_of, mark, mark_all
 from matrixhub.store.sql import load_statements
 
 FEW = 100
@@ -41,12 +43,17 @@ class PostgresReadings:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._numbers: dict[Origin, tuple[int, int]] = {}
+        self._marks = Marks()
 
     async def begin(self, seq: int) -> int:
         """The last message stored. See `ReadingStore.begin`."""
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             await connection.execute(_SQL["begin_progress"], seq)
-            return int(await connection.fetchval(_SQL["progress"]))
+            found = await connection.fetchrow(_SQL["lock_progress"])
+            if found["marked_seq"] != found["seq"]:  # a hub of before rollups has stored
+                await mark_all(connection, found["generation"])
+                await connection.execute(_SQL["save_progress"], found["seq"])
+            return int(found["seq"])
 
     async def position(self) -> int | None:
         """The last message stored, None where nothing ever was. Raises StoreError."""
@@ -66,15 +73,19 @@ class PostgresReadings:
         await self._number({reading.origin for reading in readings})
         rows = [self._row(reading) for reading in readings]
         async with self._database.transaction() as connection:
-            if await connection.fetchval(_SQL["lock_progress"]) != after_seq:
+            found = await connection.fetchrow(_SQL["lock_progress"])
+            if found is None or found["seq"] != after_seq:
                 return None
             stored = await _insert(connection, rows)
+            fresh = self._marks.missing(found["generation"], hours_of(readings, rows))
+            await mark(connection, found["generation"], fresh)
             if refused:
                 await connection.executemany(
                     _SQL["refuse"],
                     [(one.seq, one.item, one.subject, _said(one.reason), one.line[:LINE_BYTES_MAX]) for one in refused],
                 )
             await connection.execute(_SQL["save_progress"], to_seq)
+        self._marks.made(found["generation"], fresh)
         return stored
 
     async def takes(self, reading: KeptReading) -> str:
@@ -163,8 +174,13 @@ class PostgresReadingPartitions:
 
     async def drop(self, before: datetime) -> Sequence[str]:
         """Drop those that are over. See `ReadingPartitions.drop`."""
+        before = hour_start(before)  # a rollup is about a whole hour
+        over = [name for name in await self._partitions.names(READINGS) if is_over(READINGS, name, before)]
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL["delete_old_refused"], before)
+            if not over and not await connection.fetchval(_SQL["has_old"], before):
+                return []
+        await PostgresRollups(self._database).settle(before)
         async with self._database.connection() as connection:
             await connection.execute(_SQL["delete_old"], before)
-            await connection.execute(_SQL["delete_old_refused"], before)
-        over = [name for name in await self._partitions.names(READINGS) if is_over(READINGS, name, before)]
         return [name for name in over if await self._partitions.drop_one(READINGS, name)]
