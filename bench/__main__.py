@@ -21,13 +21,20 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from bench import events, many, past_data, web_services
+from bench import events, many, past_data, rollups, web_services
 from bench.processes import ROOT, Child
 from bench.rows import Row, compare, document, failed, markdown, table
 from bench.scenarios import PAST_READINGS, Bench, Scenario
 from bench.scenarios import SCENARIOS as SINGLE_SCENARIOS
 
-SCENARIOS = {**SINGLE_SCENARIOS, **many.SCENARIOS, **events.SCENARIOS, **web_services.SCENARIOS, **past_data.SCENARIOS}
+SCENARIOS = {
+    **SINGLE_SCENARIOS,
+    **many.SCENARIOS,
+    **events.SCENARIOS,
+    **web_services.SCENARIOS,
+    **past_data.SCENARIOS,
+    **rollups.SCENARIOS,
+}
 
 FSYNCS = 100
 

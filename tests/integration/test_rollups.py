@@ -1,9 +1,7 @@
-"""Rollups on PostgreSQL: at every moment the same numbers as the readings, whatever is late, repeated or interrupted."""
+"""Rollups on PostgreSQL: at every moment the numbers that readings say, whatever is late, repeated or interrupted."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,7 +17,6 @@ from tests.engines import SharedEngines
 from tests.readings import Writer
 
 from matrixhub.model.buckets import Length, hour_start
-from matrixhub.model.errors import StoreError
 from matrixhub.model.ids import SlotId, ZoneId
 from matrixhub.model.past import Summary, Wanted, epoch_ms, instant_of_ms
 from matrixhub.model.reading_line import Splitter
@@ -27,9 +24,9 @@ from matrixhub.model.site import Slot
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
 from matrixhub.store.past_readings import find_sources
-from matrixhub.store.readings import PostgresReadingPartitions, PostgresReadings
+from matrixhub.store.readings import PostgresReadings
 from matrixhub.store.rollups import PostgresRollups
-from matrixhub.store.summaries import Asked, By, summarise
+from matrixhub.store.summaries import Asked, summarise
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

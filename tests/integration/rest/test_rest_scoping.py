@@ -77,6 +77,7 @@ ROUTES: dict[str, Route] = {
     "showBalance": fixed("/balance"),
     "listReadings": fixed("/readings"),
     "exportReadings": fixed("/readings/export"),
+    "summariseReadings": fixed("/readings/buckets?metric=count"),
     "listEvents": fixed("/events"),
     "publishEvents": Route(
         lambda _: "/events",

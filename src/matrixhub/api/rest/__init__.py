@@ -16,6 +16,7 @@ from matrixhub.api.rest import (
     metrics,
     parked,
     places,
+    reading_buckets,
     readings,
     replays,
     seats,
@@ -53,6 +54,7 @@ _MODULES = (
     timesheets,
     shift_definitions,
     attendance_integrations,
+    reading_buckets,
     readings,
 )
 
