@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -9,11 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
+from asyncpg import UndefinedTableError
 from tests.engines import SharedEngines
+from tests.integration.killing import preload, proxied, run_until
 from tests.readings import Writer
 
 from matrixhub.model.buckets import Length, hour_start
@@ -24,7 +29,7 @@ from matrixhub.model.site import Slot
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
 from matrixhub.store.past_readings import find_sources
-from matrixhub.store.readings import PostgresReadings
+from matrixhub.store.readings import PostgresReadingPartitions, PostgresReadings
 from matrixhub.store.rollups import PostgresRollups
 from matrixhub.store.summaries import Asked, summarise
 
@@ -112,10 +117,17 @@ def _label(at: datetime, tz: ZoneInfo, length: Length) -> str:
             return f"{local:%G-%V}"
         case "month":
             return f"{local:%Y-%m}"
-    start = at.replace(minute=at.minute // 15 * 15, second=0, microsecond=0)
-    while (start - timedelta(minutes=15)).astimezone(tz).date() == local.date():
-        start -= timedelta(minutes=15)
+    start = _day_start(at.replace(minute=at.minute // 15 * 15, second=0, microsecond=0), tz)
     return f"{local:%Y-%m-%d} {(at - start) // length}"
+
+
+@functools.cache
+def _day_start(start: datetime, tz: ZoneInfo) -> datetime:
+    """Where the local day of a quarter of an hour begins."""
+    day = start.astimezone(tz).date()
+    while (start - timedelta(minutes=15)).astimezone(tz).date() == day:
+        start -= timedelta(minutes=15)
+    return start
 
 
 def _number(value: object) -> Decimal | None:
@@ -186,7 +198,7 @@ async def test_whatever_comes_in_whatever_order_rollups_say_what_the_readings_sa
     slots = [slot_in(time_zone, 0), slot_in(time_zone, 1), slot_in(rng.choice(others))]
     slots.append(replace(slots[0], zone_id=ZoneId("moved")))  # the same slot, from another place
     found = rolled = 0
-    for _ in range(12):
+    for _ in range(7):
         batch = [
             (rng.choice(slots), middle + timedelta(seconds=rng.randrange(-250_000, 250_000)), values_of(rng))
             for _ in range(rng.choice([1, 20, 150]))
@@ -195,7 +207,7 @@ async def test_whatever_comes_in_whatever_order_rollups_say_what_the_readings_sa
         await scene.store([*batch, *batch[:2], *repeats])
         before = hour_start(middle) + timedelta(hours=rng.randrange(-60, 80))
         rolled += await scene.roll(before, hours=rng.choice([1, 7, 100]), steps=rng.choice([0, 1, 3, 1_000]))
-        for _ in range(3):
+        for _ in range(2):
             found += await scene.check(any_question(rng, middle, time_zone))
     rolled += await scene.roll(middle + 30 * DAY)
     assert await scene.marks() == 0
@@ -208,3 +220,167 @@ async def test_whatever_comes_in_whatever_order_rollups_say_what_the_readings_sa
         found += await scene.check(asked)
     assert found > 100
     assert rolled > 100
+
+
+async def test_of_two_rollers_beside_a_store_at_full_speed_nothing_is_missed(scene: Scene) -> None:
+    rng = random.Random(4)
+    middle, slots = EDGES["Asia/Kolkata"], [slot_in("Asia/Kolkata", n) for n in range(3)]
+    others = [PostgresRollups(scene.database) for _ in range(2)]
+    storing = True
+
+    async def store() -> None:
+        nonlocal storing
+        for _ in range(40):
+            batch = [
+                (rng.choice(slots), middle + timedelta(minutes=rng.randrange(400)), {"count": 1}) for _ in range(9)
+            ]
+            await scene.store(batch)
+            await asyncio.sleep(0)
+        storing = False
+
+    async def roll(rollups: PostgresRollups) -> int:
+        done = 0
+        while storing:
+            found = await rollups.begin(middle + DAY)
+            while found is not None and (hours := await rollups.roll(found, rng.choice([1, 5]))):
+                done += hours
+        return done
+
+    asked = Asked(start=middle, end=middle + DAY, metrics=METRICS, length=HOUR)
+
+    async def look() -> None:
+        stored = 0
+        while storing:
+            before = len(scene.told)
+            found = sum(one.count for one in await scene.ask(asked))
+            assert max(before, stored) <= found <= len(scene.told) + 9
+            stored = found
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(store())
+        rolling = [group.create_task(roll(one)) for one in others]
+        group.create_task(look())
+    assert all(task.result() for task in rolling)
+    await scene.check(asked)
+    await scene.roll(middle + DAY)
+    assert await scene.marks() == 0
+    await scene.check(asked)
+
+
+def roll_all(dsn: str, before: datetime) -> None:
+    """Roll up all that is marked; run in a process of its own."""
+
+    async def run() -> None:
+        async with open_database(dsn, connections_max=1) as database:
+            rollups = PostgresRollups(database)
+            found = await rollups.begin(before)
+            while found is not None and await rollups.roll(found, 5):
+                pass
+
+    asyncio.run(run())
+
+
+async def test_a_roller_that_is_killed_at_any_step_leaves_the_numbers_right(
+    scene: Scene, shared_engines: SharedEngines
+) -> None:
+    rng = random.Random(9)
+    middle, slots = EDGES["Europe/Berlin"], [slot_in("Europe/Berlin", n) for n in range(3)]
+    tcp = shared_engines.postgres.of(urlsplit(scene.database.dsn).path[1:]).tcp
+    asked = Asked(start=middle - 2 * DAY, end=middle + 2 * DAY, metrics=METRICS, length="day")
+    preload(__name__)
+    ended = 0
+    async with proxied(tcp) as proxy:
+        for step in rng.sample(range(8, 60), 5):
+            batch = [
+                (rng.choice(slots), middle + timedelta(minutes=rng.randrange(900)), {"count": 2}) for _ in range(60)
+            ]
+            await scene.store(batch)
+            ended += await run_until(proxy, step, roll_all, middle + DAY)
+            assert await scene.check(asked)
+    assert ended < 5
+    await scene.roll(middle + DAY)
+    assert await scene.marks() == 0
+    assert await scene.check(asked)
+
+
+async def test_what_an_older_hub_has_stored_is_read_at_once_and_rolled_up_later(scene: Scene) -> None:
+    slot, at = slot_in("Asia/Singapore"), EDGES["Asia/Singapore"]
+    asked = Asked(start=at, end=at + 3 * DAY, metrics=METRICS, length="day")
+    await PostgresReadingPartitions(scene.database).make([at, at + DAY])
+    await scene.store([(slot, at + n * HOUR, {"count": 1}) for n in range(60)])
+    await scene.roll(at + 9 * DAY)
+    async with scene.database.connection() as connection:  # it knows neither marks nor `marked_seq`
+        await connection.execute(
+            "insert into readings (at, series, origin, v)"
+            " select at + interval '1 minute', series, origin, '{\"count\":5}' from readings"
+        )
+        await connection.execute("update telemetry_progress set seq = seq + 1")
+    scene.position += 1
+    scene.told |= {(slot.id, epoch_ms(at + n * HOUR + MINUTE)): (slot, {"count": 5}) for n in range(60)}
+    assert await scene.check(asked) == 3
+    assert await PostgresReadings(scene.database).begin(0) == scene.position
+    assert await scene.marks() == 60
+    assert await scene.check(asked) == 3
+    await scene.roll(at + 9 * DAY)
+    assert await scene.marks() == 0
+    assert await scene.check(asked) == 3
+
+
+async def test_numbers_are_those_of_the_readings_whatever_stands_in_their_values(scene: Scene) -> None:
+    slot, at = slot_in("UTC"), EDGES["Asia/Singapore"]
+    texts = [
+        '{"count":1,"count":2}',  # the last one counts
+        '{"count":3,"count":"soon"}',
+        '{"count":"4"}',
+        '{"count":1e2}',
+        '{"count":1e999}',
+        '{"count":[5]}',
+        '{"a.b\\u0041":6,"count":0.1}',
+        '{"%s":7}' % ("n" * 65),
+        "{}",
+    ]
+    kept = [Splitter().split(WRITER.line(slot, epoch_ms(at) + n, {})) for n, _ in enumerate(texts)]
+    values = [replace(one, values=text) for one, text in zip(kept, texts, strict=True)]
+    assert await scene.readings.store(values, [], after_seq=0, to_seq=1) == len(texts)
+    asked = Asked(start=at, end=at + DAY, metrics=[("count", ""), ("a.bA", "")], length="day")
+    before = await scene.ask(asked)
+    assert [(one.count, one.sum) for one in before] == [(4, Decimal("106.1")), (1, Decimal(6))]
+    await scene.roll(at + DAY)
+    assert await scene.ask(asked) == before
+    async with scene.database.connection() as connection:
+        rows = await connection.fetch("select attribute from reading_hours order by 1")
+    assert [row["attribute"] for row in rows] == ["a.bA", "count"]
+
+
+async def test_rollups_outlive_the_readings_and_are_dropped_when_their_own_time_is_over(scene: Scene) -> None:
+    slot, at = slot_in("Asia/Kathmandu"), datetime(2024, 3, 10, tzinfo=UTC)
+    partitions = PostgresReadingPartitions(scene.database)
+    await partitions.make([at + n * DAY for n in range(4)])
+    await scene.store([(slot, at + n * HOUR, {"count": 1}) for n in range(4 * 24)])
+    assert len(await partitions.drop(at + 2 * DAY)) == 2  # none of it was rolled up before
+    asked = Asked(start=at - DAY, end=at + 5 * DAY, metrics=METRICS, length="day")
+    assert await scene.check(asked) == 5
+    late, told = slot_in("Asia/Kathmandu"), dict(scene.told)
+    await scene.store([(late, at + n * MINUTE, {"count": 9}) for n in range(1, 50)])  # behind retention, and in vain
+    scene.told = told
+    await scene.roll(at + 9 * DAY)
+    assert await scene.check(asked) == 5
+    await scene.rollups.make_partitions(at, at + 3 * DAY)
+    assert await scene.check(asked) == 5
+    assert await scene.rollups.drop(at) == []
+    assert await scene.check(asked) == 5
+    assert {name[:13] for name in await scene.rollups.drop(at + 900 * DAY)} == {"reading_hours", "reading_days_"}
+    async with scene.database.connection() as connection:
+        assert await connection.fetchval("select count(*) from reading_days") == 0
+
+
+async def test_a_store_that_cannot_mark_stores_nothing(scene: Scene) -> None:
+    async with scene.database.connection() as connection:
+        await connection.execute("alter table rollup_marks rename to rollup_marks_away")
+    with pytest.raises(UndefinedTableError):
+        await scene.store([(slot_in("UTC"), EDGES["Asia/Singapore"], {"count": 1})])
+    async with scene.database.connection() as connection:
+        await connection.execute("alter table rollup_marks_away rename to rollup_marks")
+        assert await connection.fetchval("select count(*) from readings") == 0
+    await scene.store([(slot_in("UTC"), EDGES["Asia/Singapore"], {"count": 1})])
+    assert await scene.marks() == 1

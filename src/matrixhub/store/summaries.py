@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from matrixhub.model.buckets import Length, Plan, plan_buckets
+from matrixhub.model.buckets import Length, Plan, cell_minutes, plan_buckets
 from matrixhub.model.ids import BuildingId, SlotId, ZoneId
 from matrixhub.model.past import Summary
 from matrixhub.model.time import zone
@@ -23,7 +23,6 @@ By = Literal["slot", "zone", "building"]
 """Of what a summary is."""
 
 _SQL = load_statements("summaries.sql")
-_HOUR_MINUTES = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ def _alike(origins: Mapping[int, Any], time_zone: str) -> Mapping[tuple[str, int
     for number, origin in origins.items():
         key = (
             time_zone or origin["time_zone"],
-            origin["cell_minutes"] or _HOUR_MINUTES,
+            origin["cell_minutes"] or cell_minutes(origin["time_zone"]),
             time_zone in ("", origin["time_zone"]),
         )
         found[key][number] = origin
