@@ -376,6 +376,12 @@ async def test_days_are_those_of_the_building(
     total = sum(hours.values())
     await past.send(slot, [(start + timedelta(hours=n), {"count": 2, "out_count": 0}) for n in range(total)])
     end = start + timedelta(hours=total)
+    for before in (start - timedelta(days=1), end + timedelta(days=1)):  # from readings, and then from rollups
+        await rolled_up(past, before)
+        await check_days(matrix, slot, start, end, hours)
+
+
+async def check_days(matrix: Matrix, slot: Slot, start: datetime, end: datetime, hours: Mapping[str, int]) -> None:
     rows = await matrix.data(EXECUTE, {**raw(slot, start, end), "id": "people_count_per_zone_and_day"})
     assert [(row["Day"], row["count"], row["sum"]) for row in rows] == [
         (day, str(count), str(2 * count)) for day, count in hours.items()
@@ -383,8 +389,12 @@ async def test_days_are_those_of_the_building(
     assert {(row["PID"], row["InsID"]) for row in rows} == {(slot.building_id, slot.zone_id)}
     body = query(start, end, "ppl_in", resamplingParams={"duration": "1D", "fn": "sum"})
     days = values_of(await matrix.call(TSDB, body))
+    half_hours = query(start, end, "ppl_in", aggregations=["avg"], resamplingParams={"duration": "1D", "fn": "count"})
+    assert [row["_value"] for row in values_of(await matrix.call(TSDB, half_hours))] == [
+        str(count) for count in hours.values()
+    ]
     assert [row["_value"] for row in days] == [str(2 * count) for count in hours.values()]
-    local = [datetime.fromisoformat(row["_time"]).astimezone(ZoneInfo(time_zone)) for row in days]
+    local = [datetime.fromisoformat(row["_time"]).astimezone(ZoneInfo(slot.time_zone)) for row in days]
     assert [at.isoformat()[:16] for at in local] == [f"{day}T00:00" for day in hours]
 
 
