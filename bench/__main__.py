@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from bench import events, many, past_data, rollups, web_services
+from bench import events, many, past_data, rollups, store, web_services
 from bench.processes import ROOT, Child
 from bench.rows import Row, compare, document, failed, markdown, table
 from bench.scenarios import PAST_READINGS, Bench, Scenario
@@ -34,6 +34,7 @@ SCENARIOS = {
     **web_services.SCENARIOS,
     **past_data.SCENARIOS,
     **rollups.SCENARIOS,
+    **store.SCENARIOS,
 }
 
 FSYNCS = 100

@@ -69,6 +69,10 @@ class Normaliser:
         calendars: dict[tuple[str, bool], Callable[[int], bytes]] = {}
         self._plans = {slot.id: plan_slot(slot, number, calendars) for number, slot in enumerate(site.slots)}
 
+    def subject(self, slot: SlotId) -> str:
+        """The subject of the readings of a slot."""
+        return self._plans[slot].subject
+
     def lines(self, body: bytes) -> list[bytes]:
         """The lines of the general format that the readings of a body become."""
         now_ms, lines = time.time_ns() // 1_000_000, []

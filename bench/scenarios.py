@@ -58,12 +58,12 @@ Scenario = Callable[[Bench], Sequence[Row]]
 
 def ingest_batched(bench: Bench) -> Sequence[Row]:
     """500 readings a request, to JetStream, over TLS, to the receiver; and what memory that takes."""
-    total = _rounded(BATCHED_RATE_MIN * SPARE * bench.seconds)
-    with _under_load(bench, BATCHED_CONNECTIONS) as (hub, generator), Memory(hub.pid) as memory:
+    total = rounded(BATCHED_RATE_MIN * SPARE * bench.seconds)
+    with under_load(bench, BATCHED_CONNECTIONS) as (hub, generator), Memory(hub.pid) as memory:
         generator.ask("prepare", readings=total, per_request=PER_REQUEST)
         usage, spent = Usage(hub=hub.pid, receiver=bench.receiver.pid, generator=generator.pid), hub.spent()
-        sent = generator.ask("send", timeout_s=_patience_s(bench))
-        got = wait_received(bench, total + _WARM_UP)
+        sent = generator.ask("send", timeout_s=patience_s(bench))
+        got = wait_received(bench, total + WARM_UP)
         used, engines = _used(usage, hub, spent), memory.engines_mb()
     rate = total / _seconds(sent, got)
     ingest_rate = total / ((sent["ended_ns"] - sent["began_ns"]) / 1e9)
@@ -80,7 +80,7 @@ def ingest_batched(bench: Bench) -> Sequence[Row]:
             "readings/s",
             BATCHED_RATE_MIN,
             better="more",
-            problems=_problems(sent, got, total),
+            problems=problems_of(sent, got, total),
             notes=notes,
         ),
         required(
@@ -96,12 +96,12 @@ def ingest_batched(bench: Bench) -> Sequence[Row]:
 
 def ingest_single(bench: Bench) -> Sequence[Row]:
     """One reading a request."""
-    total = _rounded(SINGLE_RATE_MIN * SPARE * bench.seconds)
-    with _under_load(bench, SINGLE_CONNECTIONS) as (hub, generator):
+    total = rounded(SINGLE_RATE_MIN * SPARE * bench.seconds)
+    with under_load(bench, SINGLE_CONNECTIONS) as (hub, generator):
         generator.ask("prepare", readings=total, per_request=1)
         usage, spent = Usage(hub=hub.pid, receiver=bench.receiver.pid, generator=generator.pid), hub.spent()
-        sent = generator.ask("send", timeout_s=_patience_s(bench))
-        got = wait_received(bench, total + _WARM_UP)
+        sent = generator.ask("send", timeout_s=patience_s(bench))
+        got = wait_received(bench, total + WARM_UP)
         used = _used(usage, hub, spent)
     return [
         required(
@@ -110,7 +110,7 @@ def ingest_single(bench: Bench) -> Sequence[Row]:
             "readings/s",
             SINGLE_RATE_MIN,
             better="more",
-            problems=_problems(sent, got, total),
+            problems=problems_of(sent, got, total),
             notes=f"{total:,} requests of one reading on {SINGLE_CONNECTIONS} connections, {hub.batch} "
             f"({got['items'] / got['requests']:.1f} on average); {used}",
         )
@@ -119,12 +119,12 @@ def ingest_single(bench: Bench) -> Sequence[Row]:
 
 def latency(bench: Bench) -> Sequence[Row]:
     """1,000 readings a second, evenly, from 1,000 devices: how long after it was sent does a reading arrive."""
-    with _under_load(bench, PACED_CONNECTIONS) as (hub, generator):
+    with under_load(bench, PACED_CONNECTIONS) as (hub, generator):
         generator.ask("pace", rate=PACED_RATE, seconds=PACED_WARM_UP_S)
-        wait_received(bench, _WARM_UP + round(PACED_RATE * PACED_WARM_UP_S))
+        wait_received(bench, WARM_UP + round(PACED_RATE * PACED_WARM_UP_S))
         bench.receiver.ask("open_books", stamps=True)
         usage, spent = Usage(hub=hub.pid, receiver=bench.receiver.pid, generator=generator.pid), hub.spent()
-        sent = generator.ask("pace", rate=PACED_RATE, seconds=bench.seconds, timeout_s=_patience_s(bench))
+        sent = generator.ask("pace", rate=PACED_RATE, seconds=bench.seconds, timeout_s=patience_s(bench))
         total = round(PACED_RATE * bench.seconds)
         got = wait_received(bench, total)
         used = _used(usage, hub, spent)
@@ -132,7 +132,7 @@ def latency(bench: Bench) -> Sequence[Row]:
     stamps = [(int(a), int(b)) for a, b in sent["stamps"]]
     from_sent = sorted((arrived[s] - s) / 1e6 for s, _ in stamps if s in arrived)
     from_accepted = sorted((arrived[s] - a) / 1e6 for s, a in stamps if s in arrived)
-    problems = _problems(sent, got, total, warm_up=0)
+    problems = problems_of(sent, got, total, warm_up=0)
     if len(from_sent) != total:
         problems.append(f"{len(from_sent):,} of {total:,} stamps came through")
     said = (
@@ -164,12 +164,12 @@ def latency(bench: Bench) -> Sequence[Row]:
 def backlog(bench: Bench) -> Sequence[Row]:
     """The receiver is away while 1,000,000 readings come in; then it is back."""
     total = BACKLOG_READINGS
-    with _under_load(bench, BATCHED_CONNECTIONS, env=_QUICK_RETRIES) as (hub, generator), Memory(hub.pid) as memory:
+    with under_load(bench, BATCHED_CONNECTIONS, env=_QUICK_RETRIES) as (hub, generator), Memory(hub.pid) as memory:
         idle_mb = memory.now_mb()
         # The measure is the hub at the same load: what it remembers to recognise repeats is there, backlog or not.
         sent = _send(bench, generator, total)
-        got = wait_received(bench, total + _WARM_UP)
-        problems = _problems(sent, got, total)
+        got = wait_received(bench, total + WARM_UP)
+        problems = problems_of(sent, got, total)
         before_mb = memory.take_highest_mb()
         bench.receiver.ask("leave")
         sent = _send(bench, generator, total)
@@ -177,9 +177,9 @@ def backlog(bench: Bench) -> Sequence[Row]:
         waiting_mb, full_mb = memory.take_highest_mb(), memory.now_mb()
         bench.receiver.ask("listen")
         back_ns = time.monotonic_ns()
-        got = wait_received(bench, 2 * total + _WARM_UP)
+        got = wait_received(bench, 2 * total + WARM_UP)
         after_mb = memory.take_highest_mb()
-    problems += _problems(sent, got, total, warm_up=_WARM_UP + total)
+    problems += problems_of(sent, got, total, warm_up=WARM_UP + total)
     notes = (
         f"highest RSS with {total:,} readings coming to wait {waiting_mb:.0f} MB ({full_mb:.0f} at its end) against "
         f"{before_mb:.0f} MB with the same load delivered; fresh and idle {idle_mb:.0f} MB, "
@@ -207,19 +207,19 @@ def backlog(bench: Bench) -> Sequence[Row]:
 
 def _send(bench: Bench, generator: Child, total: int) -> dict[str, Any]:
     generator.ask("prepare", readings=total, per_request=PER_REQUEST)
-    return generator.ask("send", timeout_s=_patience_s(bench))
+    return generator.ask("send", timeout_s=patience_s(bench))
 
 
 def hub_push_1(bench: Bench) -> Sequence[Row]:
     """The hub with one reading a push, in order, one push in flight, each push's place committed."""
     total = round(PUSHES_1_PER_S * bench.seconds)
-    with _under_load(bench, BATCHED_CONNECTIONS, batch_items=1, warm_up=100) as (hub, generator):
+    with under_load(bench, BATCHED_CONNECTIONS, batch_items=1, warm_up=100) as (hub, generator):
         generator.ask("prepare", readings=total, per_request=PER_REQUEST)
         usage, spent = Usage(hub=hub.pid, receiver=bench.receiver.pid), hub.spent()
-        sent = generator.ask("send", timeout_s=_patience_s(bench))
+        sent = generator.ask("send", timeout_s=patience_s(bench))
         got = wait_received(bench, total + 100)
         used = _used(usage, hub, spent)
-    problems = _problems(sent, got, total, warm_up=100)
+    problems = problems_of(sent, got, total, warm_up=100)
     rate = total / _seconds(sent, got)
     return [
         measured("hub_push_batch1", rate, "readings/s", "; ".join([*problems, f"{total:,} pushes in order; {used}"]))
@@ -259,18 +259,18 @@ SCENARIOS: Mapping[str, Scenario] = {
     "micro": lambda bench: micro(min(1.0, bench.seconds / 10)),
 }
 
-_WARM_UP = 1_000
+WARM_UP = 1_000
 _QUICK_RETRIES = {"MATRIXHUB_DELIVERIES__RETRY_SCHEDULE_S": "[1.0]"}
 """With the default schedule the scenario would wait 30 s and more for the attempt after the return."""
 
 
 @contextlib.contextmanager
-def _under_load(
+def under_load(
     bench: Bench,
     connections: int,
     *,
     batch_items: int | None = None,
-    warm_up: int = _WARM_UP,
+    warm_up: int = WARM_UP,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Hub, Child]]:
     """A fresh hub, a connected generator, new books; and one reading of each device has gone all the way."""
@@ -320,7 +320,7 @@ def percentile(ascending: Sequence[float], fraction: float) -> float:
     return ascending[max(1, math.ceil(len(ascending) * fraction)) - 1] if ascending else math.nan
 
 
-def _problems(sent: Mapping[str, Any], got: Mapping[str, Any], total: int, *, warm_up: int = _WARM_UP) -> list[str]:
+def problems_of(sent: Mapping[str, Any], got: Mapping[str, Any], total: int, *, warm_up: int = WARM_UP) -> list[str]:
     """What must not be, whatever the speed."""
     found = [str(problem) for problem in got["problems"]]
     stored = sent["accepted"] + sent["repeated"]
@@ -344,13 +344,13 @@ def _used(usage: Usage, hub: Hub, spent: Mapping[str, float]) -> str:
     return f"{steps_told(spent, hub.spent())}; {cores}"
 
 
-def _rounded(readings: float) -> int:
+def rounded(readings: float) -> int:
     """Whole requests for every connection."""
     share = PER_REQUEST * BATCHED_CONNECTIONS
     return max(1, round(readings / share)) * share
 
 
-def _patience_s(bench: Bench) -> float:
+def patience_s(bench: Bench) -> float:
     return 60.0 + 6 * bench.seconds
 
 
@@ -360,7 +360,7 @@ def _bare(bench: Bench, name: str, pushes: int, per_push: int) -> Sequence[Row]:
     with Child("bench.sender", bench.directory) as sender:
         prepared = sender.ask("prepare", pushes=pushes, per_push=per_push)
         usage = Usage(sender=sender.pid, receiver=bench.receiver.pid)
-        sent = sender.ask("send", url=bench.receiver_url, ca_pem=bench.ca_pem, timeout_s=_patience_s(bench))
+        sent = sender.ask("send", url=bench.receiver_url, ca_pem=bench.ca_pem, timeout_s=patience_s(bench))
         got = wait_received(bench, pushes * per_push)
         used = usage.told()
     rate = pushes * per_push / _seconds(sent, got)
@@ -402,9 +402,9 @@ def _celery_rate(
         producer.ask("send")
         wait_received(bench, warm_up * per_push, stalled_s=30.0)
         bench.receiver.ask("open_books")
-        producer.ask("prepare", pushes=pushes, per_push=per_push, timeout_s=_patience_s(bench))
+        producer.ask("prepare", pushes=pushes, per_push=per_push, timeout_s=patience_s(bench))
         usage = Usage(worker=pid, producer=producer.pid, receiver=bench.receiver.pid)
-        sent = producer.ask("send", timeout_s=_patience_s(bench))
+        sent = producer.ask("send", timeout_s=patience_s(bench))
         got = wait_received(bench, pushes * per_push)
         used = usage.told()
     queued = pushes / ((sent["ended_ns"] - sent["began_ns"]) / 1e9)

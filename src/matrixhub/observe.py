@@ -616,13 +616,33 @@ class UnsignedAllowed(Fact):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadingsStored(Fact):
-    """Readings of the stream are in the table of past data; `repeated` were there already."""
+    """Readings of the stream are in the table of past data; `repeated` were there already, and `expired` are older than
+    their property keeps readings, so they are not stored."""
 
     level: ClassVar[Level] = ""
     messages: int
     readings: int
     repeated: int
     seconds: float
+    expired: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadingsDeleted(Fact):
+    """Readings were deleted because they are older than their properties keep them."""
+
+    properties: int
+    readings: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClockDoubted(Fact):
+    """The clock is far ahead of the time it showed before; no reading is dropped by it unless it stays there."""
+
+    level: ClassVar[Level] = "warning"
+    now: str
+    trusted: str
+    rounds_left: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -784,6 +804,9 @@ class Metrics:
         self.timers = counter("timers", "Timers that were due, by kind and result.", "kind", "result")
         self.kept = counter("readings_stored", "Readings put into the table of past data.")
         self.kept_before = counter("readings_stored_before", "Readings of the stream that were in that table already.")
+        self.kept_not = counter("readings_not_stored", "Readings of the stream older than their property keeps them.")
+        self.kept_deleted = counter("readings_stored_deleted", "Readings deleted by a retention of their property.")
+        self.clock_doubted = counter("store_clock_doubted", "Rounds in which the clock was too far ahead.")
         self.unstorable = counter("readings_unstorable", "Lines of the stream that are no readings to be stored.")
         self.keep_time = histogram("readings_store", "One batch of readings, from the stream to its commit.")
         self.store_waits = counter("store_waits", "Times readings could not be stored, by code.", "code")
@@ -1023,7 +1046,18 @@ def _timer_failed(metrics: Metrics, fact: TimerFailed) -> None:
 def _readings_stored(metrics: Metrics, fact: ReadingsStored) -> None:
     metrics.kept.inc(fact.readings)
     metrics.kept_before.inc(fact.repeated)
+    metrics.kept_not.inc(fact.expired)
     metrics.keep_time.observe(fact.seconds)
+
+
+@_counts(ReadingsDeleted)
+def _readings_deleted(metrics: Metrics, fact: ReadingsDeleted) -> None:
+    metrics.kept_deleted.inc(fact.readings)
+
+
+@_counts(ClockDoubted)
+def _clock_doubted(metrics: Metrics, fact: ClockDoubted) -> None:
+    metrics.clock_doubted.inc()
 
 
 @_counts(ReadingsUnstorable)

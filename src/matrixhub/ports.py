@@ -55,10 +55,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The first sequence still stored and the last one; an empty stream has first = last + 1."""
+    """The first sequence still stored and the last one; an empty stream has first = last + 1.
+
+    `stream` tells the stream from another one of the same name, '' where that is not known.
+    """
 
     first_seq: int
     last_seq: int
+    stream: str = ""
 
 
 class Bus(Protocol):
@@ -393,15 +397,19 @@ class RefusedLine:
 class ReadingStore(Protocol):
     """Every reading of the stream, and up to which message of it."""
 
-    async def begin(self, seq: int) -> int:
-        """The last message that is stored; where nothing ever was, everything up to `seq` counts as stored.
+    async def begin(self, seq: int, stream: str = "") -> int:
+        """The last message that is stored; where nothing ever was, everything up to `seq` of `stream` counts as stored.
 
         Raises StoreError.
         """
         ...
 
-    async def go_back(self, seq: int) -> None:
-        """From now on count only messages up to `seq` as stored; storing again what is there changes nothing.
+    async def stream(self) -> str:
+        """Which stream the last message is of, as `Bounds` has it; '' where that is not known. Raises StoreError."""
+        ...
+
+    async def go_back(self, seq: int, stream: str = "") -> None:
+        """From now on count only messages up to `seq` of `stream` as stored; what is there is not stored twice.
 
         Raises StoreError.
         """
@@ -423,7 +431,7 @@ class ReadingStore(Protocol):
 
 
 class ReadingPartitions(Protocol):
-    """The partitions of readings, one a day."""
+    """The partitions of readings, one a day, and how long properties keep what is in them."""
 
     async def make(self, days: Collection[datetime]) -> Mapping[str, int]:
         """Make those of the days that are missing; how many rows each took over. Raises StoreError."""
@@ -431,6 +439,29 @@ class ReadingPartitions(Protocol):
 
     async def drop(self, before: datetime) -> Sequence[str]:
         """Drop those whose readings are all older, and delete what lies elsewhere and is. Raises StoreError."""
+        ...
+
+    async def retentions(self) -> Mapping[PropertyId, float]:
+        """For how many seconds readings are kept, of the properties that say so themselves. Raises StoreError."""
+        ...
+
+    async def properties(self) -> Collection[PropertyId]:
+        """The properties that may have readings. Raises StoreError."""
+        ...
+
+    def delete_old(self, property_id: PropertyId, before: datetime, *, rows_max: int) -> AsyncGenerator[int]:
+        """Delete the readings of a property that are older, at most so many with each step; how many it were.
+
+        Raises StoreError.
+        """
+        ...
+
+    async def trusted(self) -> tuple[datetime, int] | None:
+        """The time that was trusted last, and how many rounds the clock was doubted since. Raises StoreError."""
+        ...
+
+    async def save_trusted(self, at: datetime, doubts: int) -> None:
+        """Remember them. Raises StoreError."""
         ...
 
 

@@ -399,6 +399,7 @@ def _parts(
         unhealthy_after_s=settings.devices.unhealthy_after_s,
         public_url=settings.http.public_url,
         media_bytes_max=settings.media.property_bytes_max,
+        readings_retention_s=settings.store.readings_retention_s,
     )
 
 

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 from tests.readings import Writer
 
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
-from matrixhub.model.errors import UnstorableReading
-from matrixhub.model.ids import SlotId
+from matrixhub.model.errors import StoreError, UnstorableReading
+from matrixhub.model.ids import PropertyId, SlotId
 from matrixhub.model.reading_line import KeptReading, Origin, Splitter, render_line
 from matrixhub.model.site import Slot
 from matrixhub.observe import ignore
@@ -172,7 +173,7 @@ async def test_what_is_refused_is_set_aside_with_the_rest(subject: Subject) -> N
 
 async def test_a_value_that_the_database_does_not_take_stores_nothing_and_is_told(subject: Subject) -> None:
     await subject.store.begin(0)
-    poisoned = replace(kept(AT_MS + 1), values='{"count":}')
+    poisoned = msgspec.structs.replace(kept(AT_MS + 1), values='{"count":}')
     if isinstance(subject.store, MemoryReadings):
         subject.store.poison = '"count":}'
     for many in (1, FEW + 1):
@@ -197,7 +198,8 @@ async def test_readings_of_one_slot_keep_where_they_were_taken_when_it_is_moved(
 async def test_an_id_that_is_too_long_for_an_index_is_told(database: Database) -> None:
     store = PostgresReadings(database)
     long = kept()
-    long = replace(long, origin=replace(long.origin, slot_id=SlotId(random.Random(1).randbytes(20_000).hex())))
+    slot_id = SlotId(random.Random(1).randbytes(20_000).hex())
+    long = msgspec.structs.replace(long, origin=replace(long.origin, slot_id=slot_id))
     assert await store.takes(long)
     assert await store.takes(kept()) == ""
 
@@ -236,3 +238,104 @@ async def test_what_is_older_is_dropped_by_days_and_deleted_where_it_has_none(da
     before = at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     assert await partitions.drop(before) == ["readings_20240310"]
     assert await partition_rows(database) == {"readings_20240311": 1}
+
+
+async def test_what_a_property_keeps_for_less_is_deleted_in_steps_and_nothing_else(database: Database) -> None:
+    store, partitions = PostgresReadings(database), PostgresReadingPartitions(database)
+    async with database.connection() as connection:
+        await connection.execute("truncate readings, telemetry_progress")
+    at = datetime.fromtimestamp(AT_MS / 1000, UTC)
+    await store.begin(0)
+    await partitions.make([at, at + timedelta(days=1)])
+    foreign = kept(AT_MS + 9)
+    other = PropertyId("other")
+    foreign = msgspec.structs.replace(foreign, origin=replace(foreign.origin, property_id=other))
+    mine = [kept(AT_MS + n) for n in range(-3, 4)] + [kept(AT_MS + DAY_MS + n) for n in range(2)]
+    await store.store([*mine, foreign, kept(AT_MS - 400 * DAY_MS)], [], after_seq=0, to_seq=1)
+    assert {SLOT.property_id, other} <= set(await partitions.properties())
+    steps = [count async for count in partitions.delete_old(SLOT.property_id, at, rows_max=2)]
+    assert sorted(steps) == [1, 1, 2]
+    assert await partition_rows(database) == {"readings_20240310": 5, "readings_20240311": 2}
+    assert [n async for n in partitions.delete_old(other, at + timedelta(days=1), rows_max=2)] == [1]
+
+
+async def test_the_time_that_is_trusted_is_remembered(database: Database) -> None:
+    store, partitions = PostgresReadings(database), PostgresReadingPartitions(database)
+    async with database.connection() as connection:
+        await connection.execute("truncate telemetry_progress")
+    await store.begin(0, "first")
+    assert await partitions.trusted() is None
+    at = datetime.fromtimestamp(AT_MS // 1000, UTC)
+    await partitions.save_trusted(at, 3)
+    assert await partitions.trusted() == (at, 3)
+
+
+async def test_the_position_is_that_of_one_stream(subject: Subject) -> None:
+    assert await subject.store.begin(4) == 4
+    assert await subject.store.stream() == ""
+    await subject.store.begin(0, "first")  # one from before streams were told apart is that of the first one seen
+    await subject.store.begin(0, "second")
+    assert (await subject.store.begin(0), await subject.store.stream()) == (4, "first")
+    await subject.store.go_back(0, "second")
+    assert (await subject.store.begin(9), await subject.store.stream()) == (0, "second")
+
+
+async def test_a_repeat_is_expected_for_a_while_after_one_and_then_no_more(database: Database) -> None:
+    store = PostgresReadings(database)
+    async with database.connection() as connection:
+        await connection.execute("truncate readings, telemetry_progress")
+    await store.begin(0)
+    many = [kept(AT_MS + n) for n in range(FEW + 1)]
+    found = []
+    for seq, offset in enumerate((0, 0, 500, 1000, 1000)):
+        batch = [kept(AT_MS + offset + n) for n in range(FEW + 1)]
+        found.append(await store.store(batch, [], after_seq=seq, to_seq=seq + 1))
+    assert found == [len(many), 0, len(many), len(many), 0]
+
+
+# Partitions and queries that hold locks.
+
+
+async def test_a_query_that_takes_long_neither_waits_for_a_partition_nor_keeps_the_store_waiting(
+    database: Database,
+) -> None:
+    store, partitions = PostgresReadings(database), PostgresReadingPartitions(database)
+    async with database.connection() as connection:
+        await connection.execute("truncate readings, telemetry_progress")
+    await store.begin(0)
+    at = datetime.fromtimestamp(AT_MS / 1000, UTC)
+    await partitions.make([at])
+    await store.store([kept(AT_MS)], [], after_seq=0, to_seq=1)
+    later = AT_MS + 40 * DAY_MS
+    async with database.transaction() as reader:  # a query of an hour, as far as locks go
+        assert await reader.fetchval("select count(*) from readings") == 1
+        with pytest.raises(StoreError):  # within half a second: whoever comes behind it waits no longer than that
+            await partitions.make([at + timedelta(days=40)])
+        assert await store.store([kept(later)], [], after_seq=1, to_seq=2) == 1
+        assert await reader.fetchval("select count(*) from readings") == 2
+        with pytest.raises(StoreError):
+            await partitions.drop(at + timedelta(days=2))
+        assert await store.store([kept(later + 1)], [], after_seq=2, to_seq=3) == 1
+    assert (await partition_rows(database))["readings_default"] == 2
+    assert sum((await partitions.make([at + timedelta(days=40)])).values()) == 2
+    assert "readings_default" not in await partition_rows(database)
+
+
+async def test_a_disk_that_is_full_is_told_and_all_is_stored_once_there_is_room(database: Database) -> None:
+    store = PostgresReadings(database)
+    async with database.connection() as connection:
+        await connection.execute("truncate readings, telemetry_progress")
+        # What PostgreSQL says when a file cannot grow, said where a row is written.
+        await connection.execute(
+            "create or replace function full_disk() returns trigger language plpgsql as $$ begin"
+            " raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$;"
+            "create trigger full_disk before insert on readings for each row execute function full_disk()"
+        )
+    await store.begin(0)
+    for many in (1, FEW + 1):
+        with pytest.raises(StoreError, match="No space left on device"):
+            await store.store([kept(AT_MS + n) for n in range(many)], [], after_seq=0, to_seq=1)
+    async with database.connection() as connection:
+        await connection.execute("drop trigger full_disk on readings; drop function full_disk")
+    assert await store.begin(9) == 0
+    assert await store.store([kept(AT_MS + n) for n in range(FEW + 1)], [], after_seq=0, to_seq=1) == FEW + 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import random
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +24,8 @@ from matrixhub.bus import NatsBus, StreamSettings, open_bus
 from matrixhub.config import load_settings
 from matrixhub.engines import DataDirectory, open_engines
 from matrixhub.lifecycle import SystemClock
-from matrixhub.observe import Observe, ReadingsStored, ignore
+from matrixhub.model.errors import StoreError
+from matrixhub.observe import Observe, ReadingsStored, StoreWaits, ignore
 from matrixhub.sources.sites import make_site
 from matrixhub.store import Database, open_database
 from matrixhub.store.duty import STORE_DUTY, PostgresDuty
@@ -35,6 +39,7 @@ SLOTS = make_site(30, seed=5).slots
 NOW_MS = SystemClock().now_ms()
 DAY_MS = 86_400_000
 KILLS = 10
+CRASHES = 3
 WAIT_S = 60.0
 KEPT = KeeperSettings(batch_items=150, batch_bytes=1 << 20, retention_s=30 * 86_400.0)
 
@@ -104,6 +109,20 @@ def keep(dsn: str, nats_url: str) -> None:
 
 
 async def _keep(dsn: str, nats_url: str, observe: Observe = ignore) -> None:
+    async with at_work(dsn, nats_url, observe) as (readings, bus):
+        last = (await bus.bounds()).last_seq
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                if await readings.begin(0) >= last:
+                    break
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def at_work(
+    dsn: str, nats_url: str, observe: Observe = ignore
+) -> AsyncIterator[tuple[PostgresReadings, NatsBus]]:
+    """A store at work, with what it stores into, and from where."""
     async with AsyncExitStack() as resources:
         database = await resources.enter_async_context(open_database(dsn, connections_max=2))
         bus = await resources.enter_async_context(open_bus(nats_url, StreamSettings(), ignore, create=False))
@@ -112,14 +131,11 @@ async def _keep(dsn: str, nats_url: str, observe: Observe = ignore) -> None:
         keeper = Keeper(bus, readings, partitions, duty, SystemClock(), observe, KEPT)
         stop = asyncio.Event()
         keeping = asyncio.create_task(keeper.run(stop))
-        last = (await bus.bounds()).last_seq
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                if await readings.begin(0) >= last:
-                    break
-                await asyncio.sleep(0.02)
-        stop.set()
-        await keeping
+        try:
+            yield readings, bus
+        finally:
+            stop.set()
+            await keeping
 
 
 async def test_a_store_that_is_killed_at_any_step_leaves_rows_equal_to_the_stream(engines: Engines) -> None:
@@ -154,3 +170,45 @@ async def test_of_two_stores_one_works_and_the_other_takes_over(engines: Engines
     await asyncio.gather(*stores)
     assert set(await engines.stored()) == before | sent
     assert sum(fact.readings for fact in facts if isinstance(fact, ReadingsStored)) == len(sent - before)
+
+
+async def test_a_database_that_crashes_while_it_writes_leaves_rows_equal_to_the_stream(engines: Engines) -> None:
+    rng = random.Random(3)
+    expected, facts = set(await engines.stored()), list[object]()
+    async with at_work(engines.postgres_dsn, engines.nats_url, facts.append):
+        for _ in range(CRASHES):
+            expected |= await send(engines.bus, rng, 30)
+            await asyncio.sleep(rng.random() * 0.1)
+            # Where one of its processes is killed, PostgreSQL ends all others, and recovers from its log.
+            os.kill(await a_backend(engines), signal.SIGKILL)
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                if await has(engines, expected):
+                    break
+                await asyncio.sleep(0.1)
+    assert len(await engines.stored()) == len(expected)
+    assert any(isinstance(fact, StoreWaits) for fact in facts)
+
+
+async def a_backend(engines: Engines) -> int:
+    """The process of PostgreSQL that serves the store now."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            with contextlib.suppress(StoreError):
+                async with engines.database.connection() as connection:
+                    found: int | None = await connection.fetchval(
+                        "select pid from pg_stat_activity"
+                        " where application_name = 'matrixhub' and pid <> pg_backend_pid()"
+                        " and query ilike any(array['copy%', 'insert%', 'update telemetry%', 'commit%']) limit 1"
+                    )
+                    if found is not None:
+                        return found
+            await asyncio.sleep(0.02)
+
+
+async def has(engines: Engines, expected: set[tuple[str, int]]) -> bool:
+    """Whether all is stored; not yet where PostgreSQL does not answer."""
+    try:
+        return set(await engines.stored()) >= expected
+    except StoreError:
+        return False

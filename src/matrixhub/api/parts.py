@@ -18,8 +18,8 @@ from matrixhub.store.versions import Versions
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
     """The parts; `limits` are those of a subscription that names none, `quota` that of an application that does,
-    `allowed_to_all`, `unhealthy_after_s`, `public_url` and `media_bytes_max` (of the attachments of a property) are
-    settings.
+    `allowed_to_all`, `unhealthy_after_s`, `readings_retention_s`, `public_url` and `media_bytes_max` (of the
+    attachments of a property) are settings.
     """
 
     database: Database
@@ -35,6 +35,7 @@ class Parts:
     quota: Quota
     unhealthy_after_s: float
     media_bytes_max: int
+    readings_retention_s: float = 15_552_000.0
     public_url: str = ""
 
     @property

@@ -340,8 +340,9 @@ class NatsBus:
 
     async def bounds(self) -> Bounds:
         """The sequences stored now. See `Bus.bounds`."""
-        state = await self._state()
-        return Bounds(first_seq=max(1, state["first_seq"]), last_seq=state["last_seq"])
+        info = await self._info()
+        state: Mapping[str, Any] = info["state"]
+        return Bounds(max(1, state["first_seq"]), state["last_seq"], str(info.get("created", "")))
 
     async def size_bytes(self) -> int:
         """How many bytes the stream takes now. Raises BusError."""

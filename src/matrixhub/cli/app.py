@@ -24,6 +24,7 @@ from matrixhub.cli.local import config_file, fail
 from matrixhub.cli.parked import parked
 from matrixhub.cli.receive import receive
 from matrixhub.cli.replay import replay
+from matrixhub.cli.retention import retention
 from matrixhub.cli.settings import asyncapi, config, migrate, openapi, operations
 from matrixhub.cli.simulate import simulate
 from matrixhub.cli.sites import site
@@ -92,6 +93,7 @@ app.add_typer(subscription, name="subscription")
 app.add_typer(attempts, name="attempts")
 app.add_typer(parked, name="parked")
 app.add_typer(egress, name="egress")
+app.add_typer(retention, name="retention")
 app.add_typer(events, name="events")
 app.add_typer(application, name="application")
 app.add_typer(identity_application, name="identity-application")

@@ -19,6 +19,9 @@ from matrixhub.model.errors import UnstorableReading
 from matrixhub.model.ids import BuildingId, PropertyId, SlotId, ZoneId
 from matrixhub.model.time import RETENTION_S, YEARS, Calendar, calendar, zone
 
+HEADS_MAX = 4096
+"""So many calendars that were found right are remembered: in a flood, readings of the same second follow each other."""
+
 QUARTER_S = 900
 QUARTERS_MAX = 4096
 TWO_DIGITS = tuple(b"%02d" % number for number in range(60))
@@ -26,7 +29,7 @@ ZONES_MAX = 256
 
 _encode = msgspec.json.Encoder().encode
 _FIRST_MS, _END_MS = 0, (YEARS[-1] - 1970) * 31_556_952_000
-_UNIX, _VALUES, _STATS = b',"unixT":', b',"v":', b'"stats"'
+_UNIX, _VALUES = b',"unixT":', b',"v":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,11 @@ class Origin:
     fixed: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeptReading:
+class KeptReading(msgspec.Struct, frozen=True, gc=False):
     """A reading as it is kept: `values` is its `v`; `line` is the whole line where it cannot be made from the rest.
 
-    `values` and `stats` are JSON that can be looked into, or None.
+    `values` and `stats` are JSON that can be looked into, or None. A struct, for it is made in a tenth of the time that
+    a frozen dataclass takes, and fifty thousand are made a second.
     """
 
     origin: Origin
@@ -87,6 +90,8 @@ class Splitter:
     def __init__(self, *, origins_max: int = 50_000) -> None:
         self._origins_max = origins_max
         self._known: dict[bytes, Origin] = {}
+        self._head_end = 0
+        self._heads: dict[bytes, tuple[int, str, bool]] = {}
 
     def split(self, line: bytes, *, carefully: bool = False) -> KeptReading:
         """The reading as it is kept. With `carefully`, nothing is taken from its looks. Raises: UnstorableReading.
@@ -98,28 +103,42 @@ class Splitter:
         (1710029109417, '{"count":3}', None, 'z')
         """
         if not carefully:
-            found = self._quickly(line)
+            found = self.quickly(line)
             if found is not None:
                 return found
         return self._carefully(line)
 
-    def _quickly(self, line: bytes) -> KeptReading | None:
-        """A line that looks as ingest writes it, of an origin that is known, with values that hold no object."""
-        head, _, rest = line.partition(_UNIX)
-        number, _, rest = rest.partition(b",")
-        fixed, _, values = rest.partition(_VALUES)
-        origin = self._known.get(fixed)
-        # A single closing brace, which is the last character, is that of the line: `v` ends before it with its own.
-        plain = values.count(b"}") == 2 and values[-2:] == b"}}" and values[:1] == b"{" and b"\\" not in values
-        if origin is None or not plain or _STATS in values or not number.isdigit():
+    def quickly(self, line: bytes) -> KeptReading | None:
+        """A line that looks as ingest writes it, of an origin that is known, with values that hold no object; None for
+        any other.
+        """
+        head_end = self._head_end  # as long as that of the line before, more often than not
+        number_at = head_end + len(_UNIX)
+        if line[head_end:number_at] != _UNIX:
+            self._head_end = head_end = line.find(_UNIX)
+            number_at = head_end + len(_UNIX)
+        fixed_at = line.find(b",", number_at) + 1
+        values_at = line.find(b"{", fixed_at)
+        origin = self._known.get(line[fixed_at : values_at - len(_VALUES)])
+        # One closing brace before that of the line: `v` ends with it, and nothing, such as `stats`, stands behind.
+        if origin is None or line.find(b"}", values_at) != len(line) - 2 or line[-1:] != b"}":
+            return None
+        number, values = line[number_at : fixed_at - 1], line[values_at:-1]
+        if line[values_at - len(_VALUES) : values_at] != _VALUES or b"\\" in values or not number.isdigit():
             return None
         instant_ms = int(number)
-        if not _FIRST_MS <= instant_ms < _END_MS:
-            return None
-        if head_renderer(origin.time_zone, origin.aggregates)(instant_ms // 1000) != head:
-            return None
+        second, head = instant_ms // 1000, line[:head_end]
+        known = self._heads.get(head)
+        if known is None or known[0] != second or known[1] != origin.time_zone or known[2] != origin.aggregates:
+            if not _FIRST_MS <= instant_ms < _END_MS:
+                return None
+            if head_renderer(origin.time_zone, origin.aggregates)(second) != head:
+                return None
+            if len(self._heads) >= HEADS_MAX:
+                self._heads.clear()
+            self._heads[head] = (second, origin.time_zone, origin.aggregates)
         try:
-            return KeptReading(origin, instant_ms, values[:-1].decode())
+            return KeptReading(origin, instant_ms, values.decode())
         except UnicodeDecodeError:
             return None
 

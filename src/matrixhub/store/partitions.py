@@ -69,6 +69,17 @@ def is_over(table: Table, name: str, before: datetime) -> bool:
     return start + timedelta(days=table.days) <= before
 
 
+def begins_before(table: Table, name: str, instant: datetime) -> bool:
+    """Whether a partition may hold what is from before the instant; always for the default one.
+
+    >>> [begins_before(ATTEMPTS, name, datetime(2024, 3, 10, tzinfo=UTC)) for name in
+    ...  ("attempts_20240309", "attempts_20240310", "attempts_default")]
+    [True, False, True]
+    """
+    day = name.removeprefix(f"{table.name}_")
+    return not day.isdigit() or datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC) < instant
+
+
 class PostgresPartitions:
     """The port `Partitions`."""
 

@@ -1,16 +1,38 @@
 -- Readings: how they are stored, and how they are found again. Every finder begins at the series of one property.
 
 -- name: begin_progress
-insert into telemetry_progress (source, seq, marked_seq) values ('sensors', $1, $1) on conflict (source) do nothing;
+insert into telemetry_progress (source, seq, marked_seq, stream) values ('sensors', $1, $1, $2)
+on conflict (source) do update set stream = excluded.stream where telemetry_progress.stream = '';
 
 -- name: progress
 select seq from telemetry_progress where source = 'sensors';
+
+-- name: stream
+select stream from telemetry_progress where source = 'sensors';
 
 -- name: lock_progress
 select seq, marked_seq, generation from telemetry_progress where source = 'sensors' for update;
 
 -- name: save_progress
 update telemetry_progress set seq = $1, marked_seq = $1 where source = 'sensors';
+
+-- name: go_back
+update telemetry_progress set seq = $1, marked_seq = $1, stream = $2 where source = 'sensors';
+
+-- name: trusted
+select trusted_at, clock_doubts from telemetry_progress where source = 'sensors' and trusted_at is not null;
+
+-- name: save_trusted
+update telemetry_progress set trusted_at = $1, clock_doubts = $2 where source = 'sensors';
+
+-- name: retentions
+select property_id, seconds from readings_retention;
+
+-- name: properties
+select distinct property_id from reading_series;
+
+-- name: series_of_property
+select array(select id from reading_series where property_id = $1);
 
 -- name: add_series
 insert into reading_series (property_id, slot_id, devtype)

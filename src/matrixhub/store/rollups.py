@@ -10,7 +10,7 @@ Source: docs/decisions/0025-rollups.md
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,6 @@ from typing import Any
 from matrixhub.model.buckets import DAY, HOUR, cell_minutes, fits_cells, local_days
 from matrixhub.model.errors import StoreBusy
 from matrixhub.model.ids import PropertyId
-from matrixhub.model.reading_line import KeptReading
 from matrixhub.model.time import zone
 from matrixhub.ports import RollupRound
 from matrixhub.store.partitions import PostgresPartitions, Table, is_over, partition_name, partition_start
@@ -67,9 +66,13 @@ class Marks:
         self._marked.update(hours)
 
 
-def hours_of(readings: Sequence[KeptReading], rows: Sequence[tuple[Any, ...]]) -> set[Hour]:
-    """The hours in which readings lie; their rows have the origin as third column."""
-    return {(row[2], reading.instant_ms // HOUR_MS) for reading, row in zip(readings, rows, strict=True)}
+def hours_of(readings: Iterable[tuple[int, int]]) -> set[Hour]:
+    """The hours in which readings lie, of which the origins and the instants in milliseconds are given.
+
+    >>> hours_of([(7, 0), (7, 3_599_999), (8, 3_600_000)]) == {(7, 0), (8, 1)}
+    True
+    """
+    return {(origin, instant_ms // HOUR_MS) for origin, instant_ms in readings}
 
 
 async def mark(connection: Any, generation: int, hours: Collection[Hour]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from matrixhub.bus.subjects import subject_property
@@ -43,14 +45,20 @@ def split_message(
     word = subject_property(message.subject)
     kept: list[KeptReading] = []
     refused: list[RefusedLine] = []
+    quickly, verified = splitter.quickly, ""
     for item, line in enumerate(message.data.split(b"\n")):
+        reading = None if carefully else quickly(line)
+        if reading is not None and reading.origin.property_id == verified:
+            kept.append(reading)
+            continue
         try:
-            reading = _of_property(splitter.split(line, carefully=carefully), word)
+            reading = _of_property(reading or splitter.split(line, carefully=True), word)
         except UnstorableReading as error:
             refused.append(
                 RefusedLine(seq=message.seq, item=item, subject=message.subject, line=line, reason=error.message)
             )
         else:
+            verified = reading.origin.property_id
             kept.append(reading)
     return kept, refused
 
@@ -76,15 +84,69 @@ def day_start(day: int) -> datetime:
     return _EPOCH + timedelta(days=day)
 
 
-def has_partition(day: int, now: datetime, retention_s: float) -> bool:
-    """Whether a day gets a partition of its own: it lies neither behind retention nor far ahead.
+def has_partition(day: int, now: datetime, oldest: datetime) -> bool:
+    """Whether a day gets a partition of its own: it lies neither behind the oldest that is kept nor far ahead.
 
-    What is older is dropped by the next round, and nothing is that far ahead but by mistake: both lie in the default
-    partition meanwhile.
+    Nothing is that far ahead but by mistake; it lies in the default partition meanwhile.
 
     >>> now = datetime(2024, 3, 10, tzinfo=UTC)
-    >>> [has_partition(19792 + d, now, 86400 * 2) for d in (-3, -2, 0, 7, 8)]
+    >>> [has_partition(19792 + d, now, now - timedelta(days=2)) for d in (-3, -2, 0, 7, 8)]
     [False, True, True, True, False]
     """
     start = day_start(day)
-    return now - timedelta(seconds=retention_s) < start + timedelta(days=1) and start <= now + AHEAD
+    return oldest < start + timedelta(days=1) and start <= now + AHEAD
+
+
+@dataclass(slots=True)
+class Part:
+    """Messages of the stream in order, taken apart. `expired` readings are too old to be stored."""
+
+    messages: list[Message] = field(default_factory=list)
+    kept: list[KeptReading] = field(default_factory=list)
+    refused: list[RefusedLine] = field(default_factory=list)
+    expired: int = 0
+    items: int = 0
+    size: int = 0
+
+    def add(self, other: Part) -> None:
+        """Put what comes behind to it."""
+        self.messages += other.messages
+        self.kept += other.kept
+        self.refused += other.refused
+        self.expired += other.expired
+        self.items += other.items
+        self.size += other.size
+
+
+class Ready:
+    """What was taken apart and is to be stored next, up to a batch of it; whoever has more of it waits."""
+
+    def __init__(self, *, items_max: int, bytes_max: int) -> None:
+        self._items_max = items_max
+        self._bytes_max = bytes_max
+        self._waiting = Part()
+        self._filled, self._taken = asyncio.Event(), asyncio.Event()
+
+    async def put(self, part: Part) -> None:
+        """Add to the next batch, as soon as it has room."""
+        while self._waiting.messages and not self._has_room(part):
+            self._taken.clear()
+            await self._taken.wait()
+        self._waiting.add(part)
+        self._filled.set()
+
+    def _has_room(self, part: Part) -> bool:
+        waiting = self._waiting
+        return waiting.items + part.items <= self._items_max and waiting.size + part.size <= self._bytes_max
+
+    def end(self) -> None:
+        """Say that nothing more comes."""
+        self._filled.set()
+
+    async def take(self) -> Part:
+        """All that is ready, as soon as something is; without messages where nothing more comes."""
+        await self._filled.wait()
+        self._filled.clear()
+        taken, self._waiting = self._waiting, Part()
+        self._taken.set()
+        return taken

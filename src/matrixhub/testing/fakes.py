@@ -35,6 +35,10 @@ class FakeClock:
         """Seconds since the clock was made."""
         return self._elapsed_s
 
+    def jump(self, seconds: float) -> None:
+        """Show another instant from now on, though no time has passed."""
+        self._start_ms += round(seconds * 1000)
+
     async def sleep(self, seconds: float) -> None:
         """Wait until `advance` has moved so far."""
         self._number += 1

@@ -23,6 +23,7 @@ class MemoryBus:
         self.messages: list[Message] = []
         self.down = False
         self.bytes_max: int | None = None
+        self.stream = ""
         self.reads = 0
         self._now_ms = now_ms
         self.first_seq = 1
@@ -121,7 +122,7 @@ class MemoryBus:
     async def bounds(self) -> Bounds:
         """The sequences stored. See `Bus.bounds`."""
         self._require_up()
-        return Bounds(first_seq=self.first_seq, last_seq=self._last_seq)
+        return Bounds(self.first_seq, self._last_seq, self.stream)
 
     async def first_seq_since(self, instant_ms: int) -> int:
         """The first sequence stored since the instant. See `Bus.first_seq_since`."""

@@ -78,6 +78,9 @@ ROUTES: dict[str, Route] = {
     "listReadings": fixed("/readings"),
     "exportReadings": fixed("/readings/export"),
     "summariseReadings": fixed("/readings/buckets?metric=count"),
+    "showReadingRetention": fixed("/readings/retention"),
+    "setReadingRetention": fixed("/readings/retention", {"days": 30}),
+    "clearReadingRetention": fixed("/readings/retention"),
     "listEvents": fixed("/events"),
     "publishEvents": Route(
         lambda _: "/events",

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 import pytest
 from tests.readings import Writer
 
+from matrixhub.model.ids import PropertyId
+from matrixhub.model.reading_line import KeptReading, Splitter
 from matrixhub.model.site import Slot
 from matrixhub.observe import (
+    ClockDoubted,
     Fact,
     PartitionsKept,
+    ReadingsDeleted,
     ReadingsStored,
     ReadingsUnstorable,
     StoreGoesOn,
@@ -22,15 +28,18 @@ from matrixhub.observe import (
     StoreMissed,
     StoreWaits,
 )
-from matrixhub.ports import Message, Outgoing
+from matrixhub.ports import Message, Outgoing, RefusedLine
 from matrixhub.sources.sites import make_site
 from matrixhub.telemetry import Keeper, KeeperSettings
+from matrixhub.telemetry import keeper as keeper_module
 from matrixhub.telemetry.batches import cut_batches
-from matrixhub.telemetry.keeper import DUTY_S, MEASURE_S, RETRY_S, ROUND_RETRY_S, ROUND_S
+from matrixhub.telemetry.keeper import DELETE_ROWS, DUTY_S, MEASURE_S, RETRY_S, ROUND_RETRY_S, ROUND_S
+from matrixhub.telemetry.retention import DOUBTS
 from matrixhub.testing.fakes import FakeClock, settle
 from matrixhub.testing.memory_bus import MemoryBus
 from matrixhub.testing.memory_readings import MemoryPartitions, MemoryReadings
 
+F = TypeVar("F", bound=Fact)
 SLOTS = make_site(20, seed=7).slots
 SLOT = next(slot for slot in SLOTS if slot.devtype == "SMARTCLEAN#PPLCTR")
 WRITER = Writer()
@@ -89,7 +98,7 @@ class Scene:
             await self.clock.advance(RETRY_S)
             await asyncio.wait_for(task, 5)
 
-    def told(self, kind: type[Fact]) -> list[Fact]:
+    def told(self, kind: type[F]) -> list[F]:
         return [fact for fact in self.facts if isinstance(fact, kind)]
 
 
@@ -129,7 +138,7 @@ async def test_a_repeat_is_counted_and_changes_nothing(scene: Scene) -> None:
     await scene.send(NOW_MS + 1, NOW_MS + 2)
     async with scene.running():
         await settle()
-    facts = [fact for fact in scene.told(ReadingsStored) if isinstance(fact, ReadingsStored)]
+    facts = scene.told(ReadingsStored)
     assert (sum(f.readings for f in facts), sum(f.repeated for f in facts)) == (3, 1)
 
 
@@ -157,7 +166,6 @@ async def test_a_line_that_is_no_reading_is_set_aside_and_told_and_blocks_nothin
     assert len(scene.readings.kept) == 2
     assert [(one.seq, one.item, one.line) for one in scene.readings.refused] == [(1, 1, line)]
     [told] = scene.told(ReadingsUnstorable)
-    assert isinstance(told, ReadingsUnstorable)
     assert (told.seq, told.readings) == (1, 1)
 
 
@@ -239,7 +247,6 @@ async def test_a_stream_that_was_shortened_in_front_of_the_store_is_told(scene: 
     async with scene.running():
         await settle()
     [told] = scene.told(StoreMissed)
-    assert isinstance(told, StoreMissed)
     assert (told.seq, told.first_seq) == (1, 4)
     assert len(scene.readings.kept) == 2
 
@@ -262,7 +269,8 @@ async def test_late_readings_get_the_partition_of_their_day_and_absurd_ones_none
     days = {f"{day:%Y%m%d}" for day in scene.partitions.made}
     assert {"20231201", "20240310", "20240317"} <= days
     assert not days & {"20230204", "20250104"}
-    assert len(scene.readings.kept) == 3
+    assert len(scene.readings.kept) == 2
+    assert scene.told(ReadingsStored)[-1].expired == 1
 
 
 async def test_partitions_are_made_ahead_and_old_ones_dropped_every_hour(scene: Scene) -> None:
@@ -296,13 +304,121 @@ async def test_how_far_the_store_is_behind_is_told_also_while_it_cannot_store(sc
         for _ in range(round(MEASURE_S) + 1):
             await scene.clock.advance(RETRY_S)
         [*_, last] = scene.told(StoreMeasured)
-        assert isinstance(last, StoreMeasured)
         assert last.behind == 3
         scene.readings.down = False
         await scene.clock.advance(RETRY_S)
         scene.duty.mine = False
         await scene.clock.advance(DUTY_S + RETRY_S)
         assert scene.told(StoreMeasured)[-1] == StoreMeasured(behind=0, lag_s=0.0)
+
+
+async def test_another_stream_that_is_longer_is_stored_from_its_beginning(scene: Scene) -> None:
+    scene.bus.stream = "second"
+    scene.readings.position, scene.readings.of_stream = 1, "first"
+    for turn in range(3):
+        await scene.send(NOW_MS + turn)
+    async with scene.running():
+        await settle()
+    [told] = scene.told(StoreMissed)
+    assert told.action == "stores the stream from its beginning"
+    assert (len(scene.readings.kept), scene.readings.of_stream) == (3, "second")
+
+
+async def test_a_stream_that_is_replaced_while_it_is_followed_is_noticed(scene: Scene) -> None:
+    scene.bus.stream = "first"
+    async with scene.running():
+        await scene.send(NOW_MS)
+        await settle()
+        assert scene.readings.position == 1
+        scene.bus.messages.clear()
+        scene.bus.stream = "second"
+        for turn in range(3):
+            await scene.send(NOW_MS + 10 + turn)
+        for _ in range(round(MEASURE_S + RETRY_S) + 2):
+            await scene.clock.advance(DUTY_S)
+    assert scene.told(StoreMissed)
+    assert {instant for *_, instant in scene.readings.kept} == {NOW_MS, NOW_MS + 10, NOW_MS + 11, NOW_MS + 12}
+
+
+class SlowReadings(MemoryReadings):
+    """Readings that take until they are told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[int] = []
+        self.written = asyncio.Event()
+
+    async def store(
+        self, readings: Sequence[KeptReading], refused: Sequence[RefusedLine], *, after_seq: int, to_seq: int
+    ) -> int | None:
+        self.begun.append(len(readings))
+        await self.written.wait()
+        return await super().store(readings, refused, after_seq=after_seq, to_seq=to_seq)
+
+
+async def test_the_next_batch_is_taken_apart_while_one_is_written(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.readings = slow = SlowReadings()
+    apart: list[int] = []
+    split = keeper_module.split_message
+
+    def counted(splitter: Splitter, message: Message, **more: Any) -> Any:
+        apart.append(message.seq)
+        return split(splitter, message, **more)
+
+    monkeypatch.setattr(keeper_module, "split_message", counted)
+    async with scene.running():
+        await scene.send(NOW_MS)
+        await settle()
+        await scene.send(NOW_MS + 1, NOW_MS + 2)
+        await scene.send(NOW_MS + 3)
+        await settle()
+        assert slow.begun == [1]
+        assert apart == [1, 2, 3]
+        slow.written.set()
+        await settle()
+        assert slow.batches == [1, 3]
+
+
+async def test_what_is_older_than_its_property_keeps_it_is_not_stored_and_counted(scene: Scene) -> None:
+    scene.partitions.own = {SLOT.property_id: 7 * 86_400.0}
+    await scene.send(NOW_MS - 8 * DAY_MS, NOW_MS - 6 * DAY_MS)
+    async with scene.running():
+        await settle()
+    assert {instant for *_, instant in scene.readings.kept} == {NOW_MS - 6 * DAY_MS}
+    assert sum(fact.expired for fact in scene.told(ReadingsStored)) == 1
+
+
+async def test_days_are_dropped_once_no_property_wants_them_and_shorter_ones_are_emptied_before(scene: Scene) -> None:
+    short, long = PropertyId("short"), PropertyId("long")
+    scene.partitions.own = {short: 7 * 86_400.0, long: 400 * 86_400.0}
+    scene.partitions.known = {short, long, PropertyId("other")}
+    scene.partitions.old = {short: DELETE_ROWS + 5}
+    async with scene.running():
+        now = datetime.fromtimestamp(NOW_MS / 1000, UTC)
+        assert scene.partitions.dropped_before == [now - timedelta(days=400)]
+        for _ in range(4):
+            await scene.clock.advance(DUTY_S)
+    assert [(name, count) for name, _, count in scene.partitions.deleted] == [(short, DELETE_ROWS), (short, 5)]
+    assert {before for _, before, _ in scene.partitions.deleted} == {now - timedelta(days=7)}
+    assert sum(fact.readings for fact in scene.told(ReadingsDeleted)) == DELETE_ROWS + 5
+
+
+async def test_a_clock_that_jumps_ahead_drops_nothing_until_it_has_stayed_there(scene: Scene) -> None:
+    async with scene.running():
+        before = scene.partitions.dropped_before[-1]
+        scene.clock.jump(400 * 86_400.0)
+        await scene.send(NOW_MS)  # late by that clock, and not by the one that is trusted
+        for _ in range(DOUBTS - 1):
+            await scene.clock.advance(ROUND_S)
+            await scene.clock.advance(DUTY_S)
+        assert max(scene.partitions.dropped_before) == before
+        assert len(scene.told(ClockDoubted)) == DOUBTS - 1
+        assert len(scene.readings.kept) == 1
+        await scene.clock.advance(ROUND_S)
+        await scene.clock.advance(DUTY_S)
+        assert max(scene.partitions.dropped_before) > before + timedelta(days=399)
 
 
 @pytest.mark.parametrize("seed", range(20))

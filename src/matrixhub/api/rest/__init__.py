@@ -17,6 +17,7 @@ from matrixhub.api.rest import (
     parked,
     places,
     reading_buckets,
+    reading_retention,
     readings,
     replays,
     seats,
@@ -56,6 +57,7 @@ _MODULES = (
     attendance_integrations,
     reading_buckets,
     readings,
+    reading_retention,
 )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from matrixhub.api.rest.documents import Given, Next
+from matrixhub.api.rest.documents import Given, Next, Taken
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,3 +52,16 @@ class BucketPage(Given, frozen=True, kw_only=True):
 
     items: list[Bucket]
     next: Next
+
+
+class ReadingRetention(msgspec.Struct, frozen=True, kw_only=True):
+    """For how long readings are kept as past data."""
+
+    days: Annotated[float, Meta(description="So many days.")]
+    own: Annotated[bool, Meta(description="Whether the property says so itself; else it is the setting of the hub.")]
+
+
+class NewReadingRetention(Taken, frozen=True, kw_only=True):
+    """For how long readings are to be kept as past data."""
+
+    days: Annotated[int, Meta(ge=1, le=3650, description="So many days.")]
