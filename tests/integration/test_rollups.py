@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 import pytest_asyncio
 from asyncpg import UndefinedTableError
@@ -340,7 +341,7 @@ async def test_numbers_are_those_of_the_readings_whatever_stands_in_their_values
         "{}",
     ]
     kept = [Splitter().split(WRITER.line(slot, epoch_ms(at) + n, {})) for n, _ in enumerate(texts)]
-    values = [replace(one, values=text) for one, text in zip(kept, texts, strict=True)]
+    values = [msgspec.structs.replace(one, values=text) for one, text in zip(kept, texts, strict=True)]
     assert await scene.readings.store(values, [], after_seq=0, to_seq=1) == len(texts)
     asked = Asked(start=at, end=at + DAY, metrics=[("count", ""), ("a.bA", "")], length="day")
     before = await scene.ask(asked)

@@ -127,7 +127,12 @@ class PostgresRollups:
             if not rows:
                 return 0
             origins = {one["id"]: one for one in await self._origins(connection, rows)}
-            kept = [row for row in rows if row["hour"] >= origins[row["origin"]]["raw_since"]]
+            # Of an origin that is gone, or where readings may be, there is nothing to be made.
+            kept = [
+                row
+                for row in rows
+                if (origin := origins.get(row["origin"])) is not None and row["hour"] >= origin["raw_since"]
+            ]
             marked = _Marked([row["origin"] for row in kept], [row["hour"] for row in kept])
             if kept:
                 await connection.execute(_SQL["roll_hours"], marked.origins, marked.hours, timeout=TIMEOUT_S)
