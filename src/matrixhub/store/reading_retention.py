@@ -1,4 +1,4 @@
-"""For how many days a property keeps its readings. The store reads it within half a minute; docs/past-data.md."""
+"""For how many days a property keeps its readings. The store reads it within half a minute; docs/store.md."""
 
 from __future__ import annotations
 

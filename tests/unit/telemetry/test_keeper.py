@@ -31,8 +31,7 @@ from matrixhub.observe import (
 from matrixhub.ports import Message, Outgoing, RefusedLine
 from matrixhub.sources.sites import make_site
 from matrixhub.telemetry import Keeper, KeeperSettings
-from matrixhub.telemetry import keeper as keeper_module
-from matrixhub.telemetry.batches import cut_batches
+from matrixhub.telemetry.batches import cut_batches, split_message
 from matrixhub.telemetry.keeper import DELETE_ROWS, DUTY_S, MEASURE_S, RETRY_S, ROUND_RETRY_S, ROUND_S
 from matrixhub.telemetry.retention import DOUBTS
 from matrixhub.testing.fakes import FakeClock, settle
@@ -361,13 +360,12 @@ async def test_the_next_batch_is_taken_apart_while_one_is_written(
 ) -> None:
     scene.readings = slow = SlowReadings()
     apart: list[int] = []
-    split = keeper_module.split_message
 
     def counted(splitter: Splitter, message: Message, **more: Any) -> Any:
         apart.append(message.seq)
-        return split(splitter, message, **more)
+        return split_message(splitter, message, **more)
 
-    monkeypatch.setattr(keeper_module, "split_message", counted)
+    monkeypatch.setattr("matrixhub.telemetry.keeper.split_message", counted)
     async with scene.running():
         await scene.send(NOW_MS)
         await settle()
