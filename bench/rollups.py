@@ -30,7 +30,9 @@ COUNTERS = 50
 DAYS = 30
 EVERY_MINUTES = 5
 ASKED, ASKED_RAW = 7, 3
-FIRST = datetime(2026, 3, 1, tzinfo=UTC)
+FIRST = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS + 2)
+"""Late enough that retention leaves it alone."""
+
 PROPERTY = PropertyId("bench-rollups")
 ZONE = "Asia/Singapore"
 

@@ -49,6 +49,7 @@ EDGES: Mapping[str, datetime] = {
 }
 """Zones, and an instant at which something happens to their days."""
 
+SHORT = ("Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe")
 COUNTER = next(slot for slot in make_site(20, seed=7).slots if slot.devtype == "SMARTCLEAN#PPLCTR")
 WRITER = Writer()
 METRICS = [("count", "SMARTCLEAN#PPLCTR"), ("x", "")]
@@ -192,14 +193,16 @@ def any_question(rng: random.Random, middle: datetime, own: str) -> Asked:
     )
 
 
-@pytest.mark.parametrize("time_zone", EDGES)
+@pytest.mark.parametrize(
+    "time_zone", [name if name in SHORT else pytest.param(name, marks=pytest.mark.long) for name in EDGES]
+)
 async def test_whatever_comes_in_whatever_order_rollups_say_what_the_readings_say(scene: Scene, time_zone: str) -> None:
     rng = random.Random(time_zone)
     middle, others = EDGES[time_zone], [name for name in EDGES if name != time_zone]
     slots = [slot_in(time_zone, 0), slot_in(time_zone, 1), slot_in(rng.choice(others))]
     slots.append(replace(slots[0], zone_id=ZoneId("moved")))  # the same slot, from another place
     found = rolled = 0
-    for _ in range(7):
+    for _ in range(5):
         batch = [
             (rng.choice(slots), middle + timedelta(seconds=rng.randrange(-250_000, 250_000)), values_of(rng))
             for _ in range(rng.choice([1, 20, 150]))
@@ -219,8 +222,8 @@ async def test_whatever_comes_in_whatever_order_rollups_say_what_the_readings_sa
         asked = Asked(start=edges[0], end=edges[1], metrics=METRICS, length=length)
         found += await scene.check(replace(asked, by="zone"))
         found += await scene.check(asked)
-    assert found > 100
-    assert rolled > 100
+    assert found > 50
+    assert rolled > 50
 
 
 async def test_of_two_rollers_beside_a_store_at_full_speed_nothing_is_missed(scene: Scene) -> None:
@@ -291,14 +294,14 @@ async def test_a_roller_that_is_killed_at_any_step_leaves_the_numbers_right(
     preload(__name__)
     ended = 0
     async with proxied(tcp) as proxy:
-        for step in rng.sample(range(8, 60), 5):
+        for step in rng.sample(range(8, 60), 3):
             batch = [
                 (rng.choice(slots), middle + timedelta(minutes=rng.randrange(900)), {"count": 2}) for _ in range(60)
             ]
             await scene.store(batch)
             ended += await run_until(proxy, step, roll_all, middle + DAY)
             assert await scene.check(asked)
-    assert ended < 5
+    assert ended < 3
     await scene.roll(middle + DAY)
     assert await scene.marks() == 0
     assert await scene.check(asked)
