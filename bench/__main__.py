@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from bench import customer_database, customer_queries, events, many, past_data, store, web_services
+from bench import customer_database, customer_queries, events, many, past_data, rollups, store, web_services
 from bench.processes import ROOT, Child
 from bench.rows import Row, compare, document, failed, markdown, table
 from bench.scenarios import PAST_READINGS, Bench, Scenario
@@ -35,6 +35,7 @@ SCENARIOS = {
     **past_data.SCENARIOS,
     **customer_database.SCENARIOS,
     **customer_queries.SCENARIOS,
+    **rollups.SCENARIOS,
     **store.SCENARIOS,
 }
 

@@ -167,6 +167,7 @@ class StoreSettings(Frozen, frozen=True):
     """The table of past data."""
 
     readings_retention_s: float
+    rollups_retention_s: float
     niceness: int
     batch_readings: int
     batch_bytes: int
@@ -382,6 +383,7 @@ _POSITIVE = (
     "deliveries.read_bytes_max",
     "events.log_retention_s",
     "store.readings_retention_s",
+    "store.rollups_retention_s",
     "store.batch_readings",
     "store.batch_bytes",
     "events.publish_per_minute",

@@ -770,6 +770,15 @@ class BackfillCopied(Fact):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HoursRolledUp(Fact):
+    """Hours of readings, one for each origin, were rolled up."""
+
+    level: ClassVar[Level] = "debug"
+    hours: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillRefused(Fact):
     """Some past data is nothing that PostgreSQL can keep; it is left out of the customer's database."""
 
@@ -807,6 +816,13 @@ class BackfillFailed(Fact):
     level: ClassVar[Level] = "error"
     backfill: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RollupsDropped(Fact):
+    """Rollups were dropped because all in them is too old."""
+
+    partitions: str
 
 
 Observe = Callable[[Fact], None]
@@ -911,6 +927,7 @@ class Metrics:
         self.backfill_time = histogram("backfill_chunk", "From reading a chunk of past data to the end of its commit.")
         self.backfill_waits = counter("backfill_waits", "Times a database did not take past data, by code.", "code")
         self.backfills_ended = counter("backfills_ended", "Backfills that are over, by result.", "result")
+        self.rolled_up = counter("hours_rolled_up", "Hours of readings that were rolled up, one for each origin.")
         self.timer_lag = histogram("timer_lag", "From when a timer was due to the end of what it did.")
 
     def render(self) -> bytes:
@@ -1199,6 +1216,11 @@ def _backfill_done(metrics: Metrics, fact: BackfillDone) -> None:
 @_counts(BackfillFailed)
 def _backfill_failed(metrics: Metrics, fact: BackfillFailed) -> None:
     metrics.backfills_ended.labels("failed").inc()
+
+
+@_counts(HoursRolledUp)
+def _hours_rolled_up(metrics: Metrics, fact: HoursRolledUp) -> None:
+    metrics.rolled_up.inc(fact.hours)
 
 
 @_counts(TimerForgotten)

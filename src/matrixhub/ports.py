@@ -467,6 +467,45 @@ class ReadingPartitions(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RollupRound:
+    """A round of rolling up: hours from `first` on and before `before` that were marked before its generation began."""
+
+    generation: int
+    first: datetime
+    before: datetime
+
+
+class Rollups(Protocol):
+    """Numbers of readings by hour and day, made from the hours that are marked because readings came."""
+
+    async def begin(self, before: datetime) -> RollupRound | None:
+        """Begin a round for the hours before then: what comes from now on is marked anew. None where none is marked.
+
+        Raises StoreError.
+        """
+        ...
+
+    async def roll(self, found: RollupRound, hours_max: int) -> int:
+        """Roll up the oldest hours of a round, and take their marks away; how many, 0 if none is left.
+
+        Raises StoreError.
+        """
+        ...
+
+    async def position(self) -> int:
+        """The last message of the stream that is stored. Raises StoreError."""
+        ...
+
+    async def make_partitions(self, since: datetime, until: datetime) -> Sequence[str]:
+        """Make the partitions of rollups of a time that are missing; their names. Raises StoreError."""
+        ...
+
+    async def drop(self, before: datetime) -> Sequence[str]:
+        """Drop rollups of which all is older; what was dropped. Raises StoreError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
     """A request ready to be sent; every attempt sends these very bytes and this id.
 

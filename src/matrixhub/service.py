@@ -88,6 +88,7 @@ from matrixhub.store.duty import (
     AUDIT_DUTIES,
     RELAY_DUTY,
     RETENTION_DUTIES,
+    ROLLUP_DUTY,
     SCHEDULER_DUTY,
     STORE_DUTY,
     UPKEEP_DUTY,
@@ -100,13 +101,14 @@ from matrixhub.store.notices import NoticeStore
 from matrixhub.store.partitions import PostgresPartitions
 from matrixhub.store.pool import listen, migrate
 from matrixhub.store.readings import PostgresReadingPartitions, PostgresReadings
+from matrixhub.store.rollups import PostgresRollups
 from matrixhub.store.sealing import Sealer
 from matrixhub.store.sites import SITE_CHANNEL, all_slots
 from matrixhub.store.subscriptions import SUBSCRIPTION_CHANNEL, Codec
 from matrixhub.store.timers import TIMER_CHANNEL
 from matrixhub.store.tokens import PostgresTokens
 from matrixhub.store.versions import Versions
-from matrixhub.telemetry import Backfiller, Keeper, KeeperSettings
+from matrixhub.telemetry import Backfiller, Keeper, KeeperSettings, Roller, RollerSettings
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer, Parts
@@ -594,10 +596,11 @@ def _add_store(
 
     The answer says whether all is well with it.
     """
-    keeper = _keeper(settings, database, bus, observe)
+    keeper, roller = _keeper(settings, database, bus, observe), _roller(settings, database, bus, observe)
     backfill = partial(_backfill, settings, endpoints, database, bus, observe)
     if beside is None:
         stages.append((keeper.name, keeper.run))
+        stages.append((roller.name, roller.run))
         stages.append((Backfiller.name, backfill))
         return keeper.healthy
     troubled = False
@@ -613,7 +616,7 @@ def _add_store(
         if not stop.is_set():
             troubled = False
             observe(StoreComesHome())
-            await _run_together(stop, keeper.run, backfill)
+            await _run_together(stop, keeper.run, roller.run, backfill)
 
     stages.append((keeper.name, run))
     return lambda: not troubled and keeper.healthy()
@@ -630,6 +633,12 @@ def _keeper(settings: Settings, database: Database, bus: NatsBus, observe: Obser
     return Keeper(bus, readings, partitions, duty, SystemClock(), observe, kept)
 
 
+def _roller(settings: Settings, database: Database, bus: NatsBus, observe: Observe) -> Roller:
+    kept = RollerSettings(retention_s=max(settings.store.rollups_retention_s, settings.store.readings_retention_s))
+    duty = PostgresDuty(database.dsn, ROLLUP_DUTY)
+    return Roller(bus, PostgresRollups(database), duty, SystemClock(), observe, kept)
+
+
 async def keep_beside(settings: Settings, order: bytes, stop: asyncio.Event, observe: Observe) -> None:
     """The role `store` in the process beside; `order` says where the engines are. Raises MatrixHubError."""
     endpoints = msgspec.json.decode(order, type=Endpoints)
@@ -637,9 +646,12 @@ async def keep_beside(settings: Settings, order: bytes, stop: asyncio.Event, obs
         open_database(endpoints.postgres_dsn, connections_max=BESIDE_CONNECTIONS) as database,
         open_buses(endpoints.nats_url, stream_settings(settings), observe, create=False) as buses,
     ):
-        keeper = _keeper(settings, database, buses["sensors"], observe)
+        bus = buses["sensors"]
         await _run_together(
-            stop, keeper.run, partial(_backfill, settings, endpoints, database, buses["sensors"], observe)
+            stop,
+            _keeper(settings, database, bus, observe).run,
+            _roller(settings, database, bus, observe).run,
+            partial(_backfill, settings, endpoints, database, bus, observe),
         )
 
 

@@ -247,13 +247,14 @@ async def test_what_a_property_keeps_for_less_is_deleted_in_steps_and_nothing_el
     at = datetime.fromtimestamp(AT_MS / 1000, UTC)
     await store.begin(0)
     await partitions.make([at, at + timedelta(days=1)])
-    foreign = kept(AT_MS + 9)
+    hour_ms = AT_MS // 3_600_000 * 3_600_000 + 7_200_000  # whole hours are deleted, as those are rolled up before
+    foreign = kept(hour_ms + 9)
     other = PropertyId("other")
     foreign = msgspec.structs.replace(foreign, origin=replace(foreign.origin, property_id=other))
-    mine = [kept(AT_MS + n) for n in range(-3, 4)] + [kept(AT_MS + DAY_MS + n) for n in range(2)]
-    await store.store([*mine, foreign, kept(AT_MS - 400 * DAY_MS)], [], after_seq=0, to_seq=1)
+    mine = [kept(hour_ms + n) for n in range(-3, 4)] + [kept(hour_ms + DAY_MS + n) for n in range(2)]
+    await store.store([*mine, foreign, kept(hour_ms - 400 * DAY_MS)], [], after_seq=0, to_seq=1)
     assert {SLOT.property_id, other} <= set(await partitions.properties())
-    steps = [count async for count in partitions.delete_old(SLOT.property_id, at, rows_max=2)]
+    steps = [count async for count in partitions.delete_old(SLOT.property_id, at + timedelta(hours=2), rows_max=2)]
     assert sorted(steps) == [1, 1, 2]
     assert await partition_rows(database) == {"readings_20240310": 5, "readings_20240311": 2}
     assert [n async for n in partitions.delete_old(other, at + timedelta(days=1), rows_max=2)] == [1]

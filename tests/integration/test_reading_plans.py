@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "store.md"
 MARK = "<!-- plans -->\n"
 LINE_MAX = 140
-SQL = load_statements("readings.sql")
+SQL = {**load_statements("readings.sql"), **load_statements("summaries.sql")}
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SERIES = 60
@@ -35,7 +35,10 @@ ZONE = [1, 2, 3]
 QUERIES: dict[str, tuple[str, list[Any]]] = {
     "raw data of one slot": ("raw_of_one", [7, DAY, DAY + 24 * HOUR, DAY - HOUR, [7], 1000]),
     "raw data of a zone": ("raw", [ZONE, DAY + HOUR, DAY + 2 * HOUR, DAY, -1, ZONE, 1000]),
-    "a named query": ("buckets", [ZONE, DAY, DAY + 6 * HOUR, timedelta(minutes=15), ["count"], [""], ZONE, 1000]),
+    "a named query": (
+        "from_readings",
+        [ZONE, DAY, DAY + 6 * HOUR, [DAY + n * HOUR / 4 for n in range(25)], ["count"], [""], ZONE, [0, 1, 2], 1000],
+    ),
     "the latest of each slot": ("latest", [ZONE, DAY, DAY + 24 * HOUR, ZONE, 100]),
 }
 

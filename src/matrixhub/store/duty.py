@@ -17,8 +17,11 @@ RETENTION_DUTIES: Mapping[Source, int] = {"sensors": 0x6D78_6875_6204, "events":
 SCHEDULER_DUTY = 0x6D78_6875_6206
 RELAY_DUTY = 0x6D78_6875_6207
 STORE_DUTY = 0x6D78_6875_6208
+ROLLUP_DUTY = 0x6D78_6875_6230
 UPKEEP_DUTY = 0x6D78_6875_6220
-"""Keys of the duties to fire timers, to pass events on, to store readings, and to keep up databases of customers."""
+"""Keys of the duties to fire timers, to pass events on, to store readings, to roll them up, and to keep up databases of
+customers.
+"""
 
 IDLE_MAX_S = 60.0
 """A process that is silent for so long, because it hangs or is stopped, loses its duties: PostgreSQL cuts it off."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from matrixhub.model.ids import BuildingId, PropertyId, SlotId, ZoneId
-from matrixhub.model.past import Page, Place, Summary, Wanted, epoch_ms, instant_of_ms
+from matrixhub.model.ids import PropertyId
+from matrixhub.model.past import Page, Place, Wanted, epoch_ms, instant_of_ms
 from matrixhub.model.reading_line import head_renderer, join_line
 from matrixhub.store.sql import load_statements
 
@@ -180,47 +180,3 @@ async def latest_lines(
     """The last reading of each series in the time, as lines, the newest first. Raises StoreError."""
     rows = await connection.fetch(_SQL["latest"], sources.series, start, end, sources.places, limit)
     return await _lines(connection, sources, rows)
-
-
-async def summarise(
-    connection: Any,
-    sources: Sources,
-    start: datetime,
-    end: datetime,
-    metrics: Sequence[tuple[str, str]],
-    *,
-    bucket: timedelta | None,
-    local: bool = False,
-    limit: int,
-) -> Sequence[Summary]:
-    """Numbers of attributes by slot and bucket of time, or by days as their buildings have them without a bucket.
-
-    With `local`, buckets count from midnight as the building has it, else as UTC has it.
-
-    Shape:  metrics are pairs of an attribute and a device type, '' for any; `metric` of a summary counts from 0. At
-            most `limit` come.
-    Raises: StoreError.
-    """
-    if not sources.series:
-        return []
-    attributes, devtypes = [a for a, _ in metrics], [d for _, d in metrics]
-    given: list[Any] = [sources.series, start, end]
-    given += [] if bucket is None else [bucket]
-    statement = _SQL["days" if bucket is None else "local_buckets" if local else "buckets"]
-    rows = await connection.fetch(statement, *given, attributes, devtypes, sources.places, limit)
-    return [_summary(row, sources.origins[row["origin"]]) for row in rows]
-
-
-def _summary(row: Any, origin: Any) -> Summary:
-    return Summary(
-        metric=row["metric"] - 1,
-        building_id=BuildingId(origin["building_id"]),
-        zone_id=ZoneId(origin["zone_id"]),
-        slot_id=SlotId(origin["slot_id"]),
-        time_zone=origin["time_zone"],
-        bucket=row["bucket"].astimezone(UTC),
-        count=row["count"],
-        sum=row["sum"],
-        least=row["least"],
-        greatest=row["greatest"],
-    )

@@ -59,6 +59,8 @@ class Database:
     async def long_query(self) -> AsyncIterator[Any]:
         """A connection that only reads, for a query over much data, few of which run at a time.
 
+        All of its statements see the data of one moment.
+
         Raises: QueryTooLong if a statement takes longer than it may, StoreBusy if no turn comes, StoreError.
         """
         try:
@@ -67,7 +69,10 @@ class Database:
         except TimeoutError:
             raise StoreBusy("other queries over much data are under way") from None
         try:
-            async with self.connection() as connection, connection.transaction(readonly=True):
+            async with (
+                self.connection() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
                 await connection.execute(f"set local statement_timeout = {LONG_QUERY_S * 1000:.0f}")
                 try:
                     yield connection

@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from matrixhub.model.buckets import hour_start
 from matrixhub.model.errors import UnstorableReading
 from matrixhub.model.ids import PropertyId
 from matrixhub.model.reading_line import KeptReading, Origin
@@ -26,6 +27,7 @@ from matrixhub.store.partitions import (
     partition_start,
 )
 from matrixhub.store.pool import Database
+from matrixhub.store.rollups import Marks, PostgresRollups, hours_of, mark, mark_all
 from matrixhub.store.sql import load_statements
 
 FEW = 100
@@ -51,13 +53,18 @@ class PostgresReadings:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._numbers: dict[Origin, tuple[int, int]] = {}
+        self._marks = Marks()
         self._wary = _Wary()
 
     async def begin(self, seq: int, stream: str = "") -> int:
         """The last message stored. See `ReadingStore.begin`."""
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             await connection.execute(_SQL["begin_progress"], seq, stream)
-            return int(await connection.fetchval(_SQL["progress"]))
+            found = await connection.fetchrow(_SQL["lock_progress"])
+            if found["marked_seq"] != found["seq"]:  # a hub of before rollups has stored
+                await mark_all(connection, found["generation"])
+                await connection.execute(_SQL["save_progress"], found["seq"])
+            return int(found["seq"])
 
     async def stream(self) -> str:
         """Which stream it is of. See `ReadingStore.stream`."""
@@ -81,15 +88,20 @@ class PostgresReadings:
         """Store readings, and up to where. See `ReadingStore.store`."""
         numbers = await self._number({id(reading.origin): reading.origin for reading in readings})
         async with self._database.transaction() as connection:
-            if await connection.fetchval(_SQL["lock_progress"]) != after_seq:
+            found = await connection.fetchrow(_SQL["lock_progress"])
+            if found is None or found["seq"] != after_seq:
                 return None
             stored = await _insert(connection, readings, numbers, self._wary)
+            hours = hours_of((numbers[id(one.origin)][1], one.instant_ms) for one in readings)
+            fresh = self._marks.missing(found["generation"], hours)
+            await mark(connection, found["generation"], fresh)
             if refused:
                 await connection.executemany(
                     _SQL["refuse"],
                     [(one.seq, one.item, one.subject, _said(one.reason), one.line[:LINE_BYTES_MAX]) for one in refused],
                 )
             await connection.execute(_SQL["save_progress"], to_seq)
+        self._marks.made(found["generation"], fresh)
         return stored
 
     async def takes(self, reading: KeptReading) -> str:
@@ -237,10 +249,15 @@ class PostgresReadingPartitions:
 
     async def drop(self, before: datetime) -> Sequence[str]:
         """Drop those that are over. See `ReadingPartitions.drop`."""
+        before = hour_start(before)  # a rollup is about a whole hour
+        over = [name for name in await self._partitions.names(READINGS) if is_over(READINGS, name, before)]
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL["delete_old_refused"], before)
+            if not over and not await connection.fetchval(_SQL["has_old"], before):
+                return []
+        await PostgresRollups(self._database).settle(before)
         async with self._database.connection() as connection:
             await connection.execute(_SQL["delete_old"], before)
-            await connection.execute(_SQL["delete_old_refused"], before)
-        over = [name for name in await self._partitions.names(READINGS) if is_over(READINGS, name, before)]
         return [name for name in over if await self._partitions.drop_one(READINGS, name)]
 
     async def retentions(self) -> Mapping[PropertyId, float]:
@@ -256,6 +273,8 @@ class PostgresReadingPartitions:
 
     async def delete_old(self, property_id: PropertyId, before: datetime, *, rows_max: int) -> AsyncGenerator[int]:
         """Delete a few with each step. See `ReadingPartitions.delete_old`."""
+        before = hour_start(before)
+        await PostgresRollups(self._database).settle(before, property_id)
         async with self._database.connection() as connection:
             series = await connection.fetchval(_SQL["series_of_property"], property_id)
         for name in await self._partitions.names(READINGS):

@@ -1,7 +1,7 @@
 -- Readings: how they are stored, and how they are found again. Every finder begins at the series of one property.
 
 -- name: begin_progress
-insert into telemetry_progress (source, seq, stream) values ('sensors', $1, $2)
+insert into telemetry_progress (source, seq, marked_seq, stream) values ('sensors', $1, $1, $2)
 on conflict (source) do update set stream = excluded.stream where telemetry_progress.stream = '';
 
 -- name: progress
@@ -11,13 +11,13 @@ select seq from telemetry_progress where source = 'sensors';
 select stream from telemetry_progress where source = 'sensors';
 
 -- name: lock_progress
-select seq from telemetry_progress where source = 'sensors' for update;
+select seq, marked_seq, generation from telemetry_progress where source = 'sensors' for update;
 
 -- name: save_progress
-update telemetry_progress set seq = $1 where source = 'sensors';
+update telemetry_progress set seq = $1, marked_seq = $1 where source = 'sensors';
 
 -- name: go_back
-update telemetry_progress set seq = $1, stream = $2 where source = 'sensors';
+update telemetry_progress set seq = $1, marked_seq = $1, stream = $2 where source = 'sensors';
 
 -- name: trusted
 select trusted_at, clock_doubts from telemetry_progress where source = 'sensors' and trusted_at is not null;
@@ -85,6 +85,9 @@ on conflict do nothing;
 -- name: refuse
 insert into telemetry_refused (seq, item, subject, reason, line) values ($1, $2, $3, $4, $5) on conflict do nothing;
 
+-- name: has_old
+select exists (select from readings_default where at < $1);
+
 -- name: delete_old
 delete from readings_default where at < $1;
 
@@ -93,7 +96,7 @@ delete from telemetry_refused where refused_at < $1;
 
 -- Which readings are meant: their origins, by series, slot, building, zone and device type.
 -- name: origins
-select o.id, s.id as series, s.slot_id, o.building_id, o.zone_id, o.time_zone
+select o.id, s.id as series, s.slot_id, o.building_id, o.zone_id, o.time_zone, o.raw_since, o.cell_minutes
 from reading_series s join reading_origins o on o.series = s.id
 where s.property_id = $1
   and ($2::text[] is null or s.slot_id = any($2))
@@ -103,7 +106,8 @@ where s.property_id = $1
 
 -- The same where slots are named, with what stands in the lines of their readings.
 -- name: origins_of_slots
-select o.id, s.id as series, s.slot_id, o.building_id, o.zone_id, o.time_zone, o.aggregates, o.fixed
+select o.id, s.id as series, s.slot_id, o.building_id, o.zone_id, o.time_zone, o.raw_since, o.cell_minutes,
+  o.aggregates, o.fixed
 from reading_series s join reading_origins o on o.series = s.id
 where s.property_id = $1 and s.slot_id = any($2)
   and ($3::text[] is null or s.devtype = any($3))
@@ -138,52 +142,6 @@ select coalesce(max(id), 0) from reading_origins;
 
 -- name: series_named
 select id from reading_series where property_id = $1 and slot_id || '/' || devtype = $2 order by id limit 1;
-
--- Numbers of attributes in buckets of time, by origin: their count, sum, least and greatest. What is no number is left
--- out, and one with a huge exponent, too, for its sum would be of no use.
--- name: buckets
-select n.metric, r.origin, date_bin($4::interval, r.at, '2000-01-01Z') as bucket,
-  count(*) as count, sum(x.value) as sum, min(x.value) as least, max(x.value) as greatest
-from readings r
-  cross join lateral unnest($5::text[], $6::text[]) with ordinality as n (attribute, devtype, metric)
-  join reading_series s on s.id = r.series and (n.devtype = '' or n.devtype = s.devtype)
-  cross join lateral (select r.v ->> n.attribute as text) t
-  cross join lateral (
-    select case when t.text ~ '^-?[0-9]{1,30}([.][0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$' then t.text::numeric end as value
-  ) x
-where r.series = any($1) and r.at >= $2 and r.at < $3 and r.origin = any($7) and x.value is not null
-group by 1, 2, 3 order by 1, 3, 2 limit $8;
-
--- The same in buckets that count from midnight as the building has it: none of 30 minutes lies in two days, also where
--- the clock is 45 minutes ahead of a full hour.
--- name: local_buckets
-select n.metric, r.origin, date_bin($4::interval, r.at, date_trunc('day', r.at, o.time_zone)) as bucket,
-  count(*) as count, sum(x.value) as sum, min(x.value) as least, max(x.value) as greatest
-from readings r
-  join reading_origins o on o.id = r.origin
-  cross join lateral unnest($5::text[], $6::text[]) with ordinality as n (attribute, devtype, metric)
-  join reading_series s on s.id = r.series and (n.devtype = '' or n.devtype = s.devtype)
-  cross join lateral (select r.v ->> n.attribute as text) t
-  cross join lateral (
-    select case when t.text ~ '^-?[0-9]{1,30}([.][0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$' then t.text::numeric end as value
-  ) x
-where r.series = any($1) and r.at >= $2 and r.at < $3 and r.origin = any($7) and x.value is not null
-group by 1, 2, 3 order by 1, 3, 2 limit $8;
-
--- The same by days as the building has them.
--- name: days
-select n.metric, r.origin, date_trunc('day', r.at, o.time_zone) as bucket,
-  count(*) as count, sum(x.value) as sum, min(x.value) as least, max(x.value) as greatest
-from readings r
-  join reading_origins o on o.id = r.origin
-  cross join lateral unnest($4::text[], $5::text[]) with ordinality as n (attribute, devtype, metric)
-  join reading_series s on s.id = r.series and (n.devtype = '' or n.devtype = s.devtype)
-  cross join lateral (select r.v ->> n.attribute as text) t
-  cross join lateral (
-    select case when t.text ~ '^-?[0-9]{1,30}([.][0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$' then t.text::numeric end as value
-  ) x
-where r.series = any($1) and r.at >= $2 and r.at < $3 and r.origin = any($6) and x.value is not null
-group by 1, 2, 3 order by 1, 3, 2 limit $7;
 
 -- The last reading of each series in the time, of those from one of the origins: before a slot was moved, it has others.
 -- name: latest

@@ -96,6 +96,7 @@ ROUTES: dict[str, Route] = {
     "revokeDatabaseReader": of_database("/revoke"),
     "grantDatabaseReader": of_database("/grant"),
     "showDatabaseSheet": of_database("/sheet"),
+    "summariseReadings": fixed("/readings/buckets?metric=count"),
     "showReadingRetention": fixed("/readings/retention"),
     "setReadingRetention": fixed("/readings/retention", {"days": 30}),
     "clearReadingRetention": fixed("/readings/retention"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from matrixhub.api.rest.documents import Next, Taken
+from matrixhub.api.rest.documents import Given, Next, Taken
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,29 @@ class ReadingPage(msgspec.Struct, frozen=True, kw_only=True):
     """Readings, in time order."""
 
     items: list[Reading]
+    next: Next
+
+
+class Bucket(Given, frozen=True, kw_only=True):
+    """Numbers of one metric that fell into one bucket of time; averages are rounded as floating point numbers are."""
+
+    start: Annotated[datetime, Meta(tz=True, description="When the bucket begins, RFC 3339 in UTC.")]
+    local_start: Annotated[str, Meta(description="The same as the time zone of the bucket has it, with its offset.")]
+    metric: str
+    building_id: str
+    zone_id: Annotated[str | None, Meta(description="null where zones are put together.")]
+    slot_id: Annotated[str | None, Meta(description="null where slots are put together.")]
+    count: Annotated[int, Meta(ge=1, description="How many numbers there are.")]
+    sum: float
+    avg: float
+    min: float
+    max: float
+
+
+class BucketPage(Given, frozen=True, kw_only=True):
+    """Numbers in the order of their buckets; one without any is left out."""
+
+    items: list[Bucket]
     next: Next
 
 

@@ -6,7 +6,7 @@ Source: docs/contract/past-data.md §5
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,8 @@ from matrixhub.modules.telemetry.metrics import metric_of
 from matrixhub.modules.telemetry.readings import PAGE_MAX
 from matrixhub.modules.telemetry.tsdb import AGGREGATIONS, FILTERS_MAX, VALUES_MAX, Query, merge, number_of, parse_query
 from matrixhub.modules.work import Platform
-from matrixhub.store.past_readings import find_sources, summarise
+from matrixhub.store.past_readings import find_sources
+from matrixhub.store.summaries import Asked, summarise
 
 RAW = "device_slot_raw_data"
 LATEST = "latest_readings"
@@ -218,18 +219,17 @@ async def days_table(platform: Platform, property_id: PropertyId, asked: DaysAsk
     metric = metric_of(asked.metric)
     async with platform.database.long_query() as connection:
         sources = await find_sources(connection, property_id, asked.wanted)
-        found = await summarise(
-            connection,
-            sources,
-            asked.start,
-            asked.end,
-            [(metric.attribute, metric.devtype)],
-            bucket=None,
-            limit=VALUES_MAX + 1,
+        days = Asked(
+            start=asked.start,
+            end=asked.end,
+            metrics=[(metric.attribute, metric.devtype)],
+            length="day",
+            by="zone",
         )
+        found = await summarise(connection, sources, days, limit=VALUES_MAX + 1)
     if len(found) > VALUES_MAX:
         raise QueryTooLong(f"more than {VALUES_MAX:,} values come of it; narrow the query")
-    zones = merge([replace(one, slot_id=SlotId("")) for one in found])
+    zones = merge(found)
     return [
         {
             "PID": one.building_id,

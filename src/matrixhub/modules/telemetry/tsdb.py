@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
+from matrixhub.model.buckets import Length
 from matrixhub.model.devices import Json
 from matrixhub.model.errors import MissingParameters, QueryTooLong, WrongParameters
 from matrixhub.model.ids import BuildingId, PropertyId, SlotId, ZoneId
@@ -22,7 +23,8 @@ from matrixhub.model.past import END, FIRST, Summary, Wanted, check_range, shown
 from matrixhub.model.time import zone
 from matrixhub.modules.telemetry.metrics import Metric, metric_of
 from matrixhub.modules.work import Platform
-from matrixhub.store.past_readings import find_sources, summarise
+from matrixhub.store.past_readings import find_sources
+from matrixhub.store.summaries import Asked, summarise
 
 Aggregation = Literal["avg", "min", "max", "sum", "count"]
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
@@ -270,21 +272,43 @@ def _resampling(given: object, interval: timedelta) -> Resampling | None:
 async def run_query(platform: Platform, property_id: PropertyId, query: Query) -> dict[str, Json]:
     """The answer to a query, as the wire has it. Raises: QueryTooLong, StoreError."""
     summaries_max = VALUES_MAX // len(query.aggregations)
+    query, length = _put_together(query)
+    local = length == "day" or (query.resampling is not None and query.resampling.step is None)
     async with platform.database.long_query() as connection:
         sources = await find_sources(connection, property_id, query.wanted)
-        found = await summarise(
-            connection,
-            sources,
-            query.start,
-            query.end,
-            [(metric.attribute, metric.devtype) for metric in query.metrics],
-            bucket=INTERVALS[query.interval],
-            local=query.resampling is not None and query.resampling.step is None,
-            limit=summaries_max + 1,
+        asked = Asked(
+            start=query.start,
+            end=query.end,
+            metrics=[(metric.attribute, metric.devtype) for metric in query.metrics],
+            length=length,
+            time_zone="" if local else "UTC",
         )
+        found = await summarise(connection, sources, asked, limit=summaries_max + 1)
     if len(found) > summaries_max:
         raise QueryTooLong(f"more than {VALUES_MAX:,} values come of it; narrow the query, or lengthen its interval")
     return await asyncio.to_thread(answer, query, found)  # as many values take seconds, in which others go on
+
+
+def _put_together(query: Query) -> tuple[Query, Length]:
+    """The query with the buckets to be asked for: at once the longer ones, where what is put together is the same.
+
+    A sum of sums is a sum, but an average of averages is another number than the average.
+
+    >>> start, resampling = datetime(2024, 3, 1, tzinfo=UTC), Resampling(step=None, how="sum")
+    >>> query = Query(start=start, end=start + timedelta(days=9), metrics=[], aggregations=["count"], interval="30T",
+    ...     wanted=Wanted(), resampling=resampling)
+    >>> _put_together(query)[1], _put_together(replace(query, aggregations=["avg"]))[1]
+    ('day', datetime.timedelta(seconds=1800))
+    """
+    longer, interval = query.resampling, INTERVALS[query.interval]
+    if longer is None or any((name, longer.how) not in _SAME for name in query.aggregations):
+        return query, interval
+    if longer.step is not None and timedelta(days=1) % longer.step:
+        return query, interval
+    return replace(query, resampling=None), longer.step or "day"
+
+
+_SAME = {("sum", "sum"), ("count", "sum"), ("min", "min"), ("max", "max")}
 
 
 def answer(query: Query, found: Iterable[Summary]) -> dict[str, Json]:

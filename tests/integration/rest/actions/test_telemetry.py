@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -27,6 +28,7 @@ from matrixhub.modules.telemetry import tsdb
 from matrixhub.ports import Outgoing
 from matrixhub.store.duty import STORE_DUTY, PostgresDuty
 from matrixhub.store.readings import PostgresReadingPartitions, PostgresReadings
+from matrixhub.store.rollups import PostgresRollups
 from matrixhub.telemetry import Keeper, KeeperSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -374,6 +376,12 @@ async def test_days_are_those_of_the_building(
     total = sum(hours.values())
     await past.send(slot, [(start + timedelta(hours=n), {"count": 2, "out_count": 0}) for n in range(total)])
     end = start + timedelta(hours=total)
+    for before in (start - timedelta(days=1), end + timedelta(days=1)):  # from readings, and then from rollups
+        await rolled_up(past, before)
+        await check_days(matrix, slot, start, end, hours)
+
+
+async def check_days(matrix: Matrix, slot: Slot, start: datetime, end: datetime, hours: Mapping[str, int]) -> None:
     rows = await matrix.data(EXECUTE, {**raw(slot, start, end), "id": "people_count_per_zone_and_day"})
     assert [(row["Day"], row["count"], row["sum"]) for row in rows] == [
         (day, str(count), str(2 * count)) for day, count in hours.items()
@@ -381,8 +389,12 @@ async def test_days_are_those_of_the_building(
     assert {(row["PID"], row["InsID"]) for row in rows} == {(slot.building_id, slot.zone_id)}
     body = query(start, end, "ppl_in", resamplingParams={"duration": "1D", "fn": "sum"})
     days = values_of(await matrix.call(TSDB, body))
+    half_hours = query(start, end, "ppl_in", aggregations=["avg"], resamplingParams={"duration": "1D", "fn": "count"})
+    assert [row["_value"] for row in values_of(await matrix.call(TSDB, half_hours))] == [
+        str(count) for count in hours.values()
+    ]
     assert [row["_value"] for row in days] == [str(2 * count) for count in hours.values()]
-    local = [datetime.fromisoformat(row["_time"]).astimezone(ZoneInfo(time_zone)) for row in days]
+    local = [datetime.fromisoformat(row["_time"]).astimezone(ZoneInfo(slot.time_zone)) for row in days]
     assert [at.isoformat()[:16] for at in local] == [f"{day}T00:00" for day in hours]
 
 
@@ -486,6 +498,111 @@ async def test_any_query_is_answered_or_refused(matrix: Matrix, past: Past) -> N
         assert reply.status == 400 or reply.json()["type"] == "keyval"
         seen.add(reply.status)
     assert seen == {200, 400}
+
+
+# buckets
+
+
+async def buckets(matrix: Matrix, start: datetime, end: datetime, **more: str) -> list[dict[str, Any]]:
+    """All buckets, page by page."""
+    given = {"since": start.isoformat(), "until": end.isoformat(), "metric": "ppl_in", "limit": "40", **more}
+    found: list[dict[str, Any]] = []
+    while True:
+        reply = await matrix.client.get(f"/readings/buckets?{urlencode(given)}")
+        assert reply.status == 200, reply.content
+        found += reply.json()["items"]
+        assert len(reply.json()["items"]) <= 40
+        if reply.json()["next"] is None:
+            return found
+        given["cursor"] = reply.json()["next"]
+
+
+async def rolled_up(past: Past, before: datetime) -> None:
+    rollups = PostgresRollups(past.rig.database)
+    found = await rollups.begin(before)
+    while found is not None and await rollups.roll(found, 100):
+        pass
+
+
+async def test_buckets_of_any_length_zone_and_group_are_the_same_before_and_after_they_are_rolled_up(
+    matrix: Matrix, past: Past
+) -> None:
+    one = slot_of(matrix, "SMARTCLEAN#PPLCTR", time_zone="Europe/Berlin")
+    two = replace(one, id=SlotId(f"{one.id}-2"), zone_id=ZoneId(f"{one.zone_id}-2"))
+    start = datetime(2026, 3, 27, 23, tzinfo=UTC)
+    for slot in (one, two):
+        await past.send(slot, [(start + timedelta(hours=n), {"count": n % 5, "out_count": 0}) for n in range(71)])
+    end = start + timedelta(hours=71)
+    asked = [
+        {"bucket": bucket, "by": by, "time_zone": zone}
+        for bucket in ("hour", "day", "week", "month", "6h", "30m")
+        for by, zone in (("slot", ""), ("building", ""), ("zone", "Asia/Kolkata"))
+    ]
+    before = [await buckets(matrix, start, end, **one) for one in asked]
+    await rolled_up(past, end + timedelta(days=1))
+    assert [await buckets(matrix, start, end, **one) for one in asked] == before
+    days = await buckets(matrix, start, end, by="building")
+    assert [(day["local_start"], day["count"]) for day in days] == [
+        ("2026-03-28T00:00:00+01:00", 48),
+        ("2026-03-29T00:00:00+01:00", 46),
+        ("2026-03-30T00:00:00+02:00", 48),
+    ]
+    assert days[0] == {
+        "start": "2026-03-27T23:00:00Z",
+        "local_start": "2026-03-28T00:00:00+01:00",
+        "metric": "ppl_in",
+        "building_id": one.building_id,
+        "zone_id": None,
+        "slot_id": None,
+        "count": 48,
+        "sum": 92,
+        "avg": 92 / 48,
+        "min": 0,
+        "max": 4,
+    }
+    await past.send(one, [(start + timedelta(minutes=1), {"count": 100, "out_count": 0})])  # late, and seen at once
+    assert (await buckets(matrix, start, end, by="building"))[0]["sum"] == 192
+
+
+async def test_buckets_are_narrowed_and_refused(matrix: Matrix, past: Past) -> None:
+    slot = slot_of(matrix, "SMARTCLEAN#PPLCTR")
+    await past.send(slot, [(AT, {"count": 1, "out_count": 2})])
+    end = AT + timedelta(hours=1)
+    assert len(await buckets(matrix, AT, end, slot=slot.id, zone=slot.zone_id, type=slot.devtype)) == 1
+    assert await buckets(matrix, AT, end, slot="another") == []
+    assert await buckets(matrix, AT, end, type="ACME#X") == []
+    both = await matrix.client.get(f"/readings/buckets?metric=ppl_in&metric=ppl_out&since={AT:%Y-%m-%dT%H:%M:%SZ}")
+    assert [(one["metric"], one["sum"]) for one in both.json()["items"]] == [("ppl_in", 1), ("ppl_out", 2)]
+    refused = {
+        "metric=nonsense": 400,
+        "metric=count&bucket=2d": 400,
+        "metric=count&bucket=minute&since=2026-01-01T00:00:00Z&until=2026-12-01T00:00:00Z": 400,
+        "metric=count&since=2020-01-01T00:00:00Z&until=2026-12-01T00:00:00Z": 400,
+        "metric=count&since=2026-12-01T00:00:00Z&until=2026-01-01T00:00:00Z": 400,
+        "metric=count&time_zone=Mars/Base": 422,
+        "metric=count&by=floor": 422,
+        "metric=count&cursor=x": 422,
+        "": 422,
+    }
+    for query_text, status in refused.items():
+        assert (await matrix.client.get(f"/readings/buckets?{query_text}")).status == status, query_text
+
+
+async def test_where_readings_are_gone_only_whole_hours_and_days_are_answered(matrix: Matrix, past: Past) -> None:
+    slot = slot_of(matrix, "SMARTCLEAN#PPLCTR", time_zone="Asia/Kolkata")
+    start = datetime(2021, 5, 1, 18, 30, tzinfo=UTC)
+    await past.send(slot, [(start + timedelta(hours=n), {"count": 1, "out_count": 0}) for n in range(48)])
+    end = start + timedelta(hours=48)
+    await PostgresRollups(past.rig.database).settle(start + timedelta(hours=71.5), matrix.property_id)
+    async with past.rig.database.connection() as connection:
+        await connection.execute("delete from readings where at >= $1 and at < $2", start, end)
+    assert [one["sum"] for one in await buckets(matrix, start, end)] == [24, 24]
+    await past.send(slot, [(start + timedelta(minutes=7), {"count": 1, "out_count": 0})])  # far too late
+    await rolled_up(past, end + timedelta(days=9))
+    assert [one["sum"] for one in await buckets(matrix, start, end)] == [24, 24]
+    for narrower in ({"bucket": "minute"}, {"since": (start + timedelta(minutes=1)).isoformat()}):
+        given = {"metric": "ppl_in", "since": start.isoformat(), "until": end.isoformat(), **narrower}
+        assert (await matrix.client.get(f"/readings/buckets?{urlencode(given)}")).code == "MH-R020"
 
 
 # REST
