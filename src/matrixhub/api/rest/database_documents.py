@@ -16,10 +16,6 @@ ConnectionsMax = Annotated[int, Meta(ge=1, le=100, description="Connections of a
 StatementTimeout = Annotated[float, Meta(ge=1, le=3600, description="Seconds a query may take.")]
 WorkMem = Annotated[int, Meta(ge=1, le=1024, description="MiB that a step of a query may take in memory.")]
 TempMax = Annotated[int, Meta(ge=0, le=102_400, description="MiB of temporary files that a session may write.")]
-RetentionDays = Annotated[
-    int, Meta(ge=1, le=3650, description="Days that readings and events are kept there, at least.")
-]
-
 RetentionDays = Annotated[int, Meta(ge=1, le=3650, description="Days that readings and events are kept at least.")]
 
 
