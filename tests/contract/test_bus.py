@@ -244,7 +244,7 @@ async def test_what_is_purged_is_gone_and_the_rest_keeps_its_sequence(bus: Bus) 
     await bus.purge(1)
     assert (await bus.bounds()).first_seq == 1
     await bus.purge(4)
-    assert await bus.bounds() == Bounds(first_seq=4, last_seq=6)
+    assert replace(await bus.bounds(), stream="") == Bounds(first_seq=4, last_seq=6)
     page = await bus.read("sensors.>", 1, messages_max=10, bytes_max=1_000_000)
     assert [m.seq for m in page.messages] == [4, 5, 6]
     assert await bus.count_items("sensors.>", 1) == 3
@@ -255,10 +255,10 @@ async def test_what_is_purged_is_gone_and_the_rest_keeps_its_sequence(bus: Bus) 
 async def test_a_stream_that_was_purged_whole_goes_on_where_it_was(bus: Bus) -> None:
     await bus.publish([outgoing(n) for n in range(3)])
     await bus.purge(4)
-    assert await bus.bounds() == Bounds(first_seq=4, last_seq=3)
+    assert replace(await bus.bounds(), stream="") == Bounds(first_seq=4, last_seq=3)
     assert await bus.count_items("sensors.>", 1) == 0
     await bus.publish([outgoing(9)])
-    assert await bus.bounds() == Bounds(first_seq=4, last_seq=4)
+    assert replace(await bus.bounds(), stream="") == Bounds(first_seq=4, last_seq=4)
 
 
 async def test_counting_ends_even_when_what_is_counted_is_purged_meanwhile(bus: Bus) -> None:

@@ -62,6 +62,7 @@ PROBLEMS: Mapping[int, str] = {
     422: "A value is not allowed; `errors` names the fields.",
     429: "More than the limit of the key or the quota allows; `Retry-After` says for how long.",
     500: "A defect of the hub.",
+    502: "A server of the customer's cannot be reached, or does not do its part.",
     503: "The hub cannot reach its engines now; try again.",
 }
 

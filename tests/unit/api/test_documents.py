@@ -70,7 +70,7 @@ def auth_kinds() -> dict[str, type[msgspec.Struct]]:
 
 
 def test_every_field_that_is_described_is_taken() -> None:
-    assert set(WHOLE) == names(documents.NewSubscription)
+    assert {*WHOLE, "database"} == names(documents.NewSubscription), "a database takes the place of a URL"
     assert set(POLICY) == names(documents.Policy)
     for field, kind in (
         ("filter", documents.Filter),
@@ -95,7 +95,7 @@ def test_every_scheme_is_described_as_it_is_taken(scheme: str) -> None:
 
 def test_a_change_may_name_all_but_where_it_belongs_and_begins() -> None:
     changing = {name: value for name, value in WHOLE.items() if name not in ("property", "from")}
-    assert set(changing) == names(documents.SubscriptionChange)
+    assert {*changing, "database"} == names(documents.SubscriptionChange)
     assert names(documents.AuthChange) == {"scheme", *(name for fields in AUTHS.values() for name in fields)}
     msgspec.convert(changing, documents.SubscriptionChange)
     changed = patched(sample_subscription(), changing, limits=BatchLimits(), policy=DEFAULT_POLICY)
