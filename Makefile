@@ -53,6 +53,7 @@ check: $(VENV)/dev
 
 soak: $(VENV)/dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m long
+	SCHEMA_COVERAGE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q tests/acceptance/test_rest_schema.py
 	$(BIN)/python -m tests.acceptance.soak --seconds $(SOAK_SECONDS)
 
 bench: $(VENV)/bench
