@@ -10,7 +10,7 @@ from tests.acceptance.hub import Customer, Hub, Load, free_port
 
 pytestmark = pytest.mark.timeout(240)
 
-KILLS = 3
+KILLS = 2
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.acceptance.hub import run_command
 
 
@@ -44,6 +45,7 @@ def test_the_demo_ends_by_itself_with_every_reading_accounted_for_and_leaves_not
     assert (summary["duplicates"], summary["attempts_failed"]) == (0, 0)
 
 
+@pytest.mark.long
 def test_the_demo_with_faults_loses_nothing_and_keeps_the_order() -> None:
     summary = run_command("demo", "--seconds", "7", "--faults", "--json").json()
     check_summary(summary)

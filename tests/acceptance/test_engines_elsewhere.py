@@ -133,6 +133,7 @@ async def wait_metric(url: str, line: str) -> None:
             pass
 
 
+@pytest.mark.long
 async def test_ready_turns_red_when_an_engine_hangs_or_dies_and_green_again_and_live_stays_green() -> None:
     with Hub.started({"MATRIXHUB_DELIVERIES__LEASE_S": "2"}) as hub:
         for engine, check in (("nats-server", "nats"), ("postgres", "deliveries")):

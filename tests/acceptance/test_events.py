@@ -65,7 +65,7 @@ EXAMPLE = json.loads(
 )
 """docs/contract/event-bus.md §5.2"""
 
-KILLS = ("hub", "postgres", "nats-server", "everything")
+KILLS = ("postgres", "everything")
 
 
 @pytest.fixture

@@ -162,6 +162,7 @@ async def test_a_repeat_sent_at_the_same_time_is_stored_once(hub: Hub, session: 
     customer.check(sent)
 
 
+@pytest.mark.long
 async def test_repeats_are_recognised_after_crashes_of_the_hub() -> None:
     sent: list[Reading] = []
     with Hub.started() as hub:

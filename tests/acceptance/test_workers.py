@@ -86,6 +86,7 @@ async def test_the_subscriptions_of_a_killed_worker_move_to_the_other(hub: Hub) 
         check_all(hub.programs, all_customers, load)
 
 
+@pytest.mark.long
 async def test_a_worker_that_stood_still_longer_than_its_lease_delivers_nothing_beside_its_successor(hub: Hub) -> None:
     async with customers(hub) as all_customers:
         worker = await asyncio.to_thread(hub.start_worker)

@@ -261,6 +261,7 @@ async def test_a_stream_that_was_purged_whole_goes_on_where_it_was(bus: Bus) -> 
     assert replace(await bus.bounds(), stream="") == Bounds(first_seq=4, last_seq=4)
 
 
+@pytest.mark.long
 async def test_counting_ends_even_when_what_is_counted_is_purged_meanwhile(bus: Bus) -> None:
     for _ in range(4):
         await bus.publish([outgoing(n) for n in range(10)])

@@ -282,6 +282,7 @@ async def test_a_route_serves_the_owner_and_nobody_else(rig: Rig, receiver: Http
     assert 200 <= (served := await ask.by(owner)).status < 300, served.content
 
 
+@pytest.mark.long
 @every_route
 async def test_a_route_serves_the_hubs_own_key_for_the_property_it_names(
     rig: Rig, receiver: HttpsReceiver, operation: str
