@@ -8,12 +8,12 @@ Another seed: MATRIXHUB_SIMULATION_SEED=n pytest tests/simulation
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import Counter
 
 import msgspec
 import pytest
+from tests.simulation.seeds import seeds
 from tests.simulation.world import LEASE_S, World, outgoing, subscription
 
 from matrixhub.model.errors import DestinationRefused, DestinationUnreachable
@@ -22,7 +22,7 @@ from matrixhub.observe import LeaseTaken
 from matrixhub.ports import Push, Sent
 from matrixhub.testing.fakes import FakeClock, settle
 
-SEEDS = [int(os.environ["MATRIXHUB_SIMULATION_SEED"])] if "MATRIXHUB_SIMULATION_SEED" in os.environ else range(40)
+SEEDS = seeds(40, quick=20)
 SUBSCRIPTIONS = 4
 STEPS = 250
 

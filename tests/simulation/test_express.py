@@ -9,7 +9,6 @@ Another seed: MATRIXHUB_SIMULATION_SEED=n pytest tests/simulation
 from __future__ import annotations
 
 import asyncio
-import os
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.simulation.seeds import seeds
 from tests.simulation.test_policies import (
     HOUR_S,
     Device,
@@ -41,7 +41,7 @@ from matrixhub.observe import LeaseTaken, StageStopped
 from matrixhub.ports import Advance, Counted, Outgoing
 from matrixhub.testing.fakes import MemoryLeases
 
-SEEDS = [int(os.environ["MATRIXHUB_SIMULATION_SEED"])] if "MATRIXHUB_SIMULATION_SEED" in os.environ else range(6)
+SEEDS = seeds(6, quick=3)
 ORDERS = ORDERS_OF["events"]
 PATTERNS = [(), ("#",), ("matrix.b1.#",), ("matrix.b1.#", "matrix.*.*.*.HIGH"), ("#.HIGH",), ("#.NORMAL",)]
 

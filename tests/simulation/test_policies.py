@@ -9,7 +9,6 @@ Another seed: MATRIXHUB_SIMULATION_SEED=n pytest tests/simulation
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.simulation.seeds import seeds
 from tests.simulation.virtual import (
     START_MS,
     Process,
@@ -47,7 +47,7 @@ from matrixhub.ports import Push, Sent
 from matrixhub.testing.fakes import MemoryLeases
 from matrixhub.testing.memory_bus import MemoryBus
 
-SEEDS = [int(os.environ["MATRIXHUB_SIMULATION_SEED"])] if "MATRIXHUB_SIMULATION_SEED" in os.environ else range(20)
+SEEDS = seeds(20, quick=8)
 HOURS_LEAST = 2_000.0
 """What the default seeds cover together; they were seen to cover more."""
 
