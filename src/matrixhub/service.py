@@ -109,6 +109,7 @@ from matrixhub.store.timers import TIMER_CHANNEL
 from matrixhub.store.tokens import PostgresTokens
 from matrixhub.store.versions import Versions
 from matrixhub.telemetry import Backfiller, Keeper, KeeperSettings, Roller, RollerSettings
+from matrixhub.telemetry.backfiller import TURNS_MAX
 
 if TYPE_CHECKING:
     from matrixhub.api import HttpServer, Parts
@@ -122,8 +123,10 @@ TIMER_HANDLERS: Mapping[str, Fire] = {**planning.HANDLERS, **attendance.HANDLERS
 
 Stage = tuple[str, Callable[[asyncio.Event], Awaitable[None]]]
 
-BESIDE_CONNECTIONS = 4
-"""To PostgreSQL, from the process beside."""
+BESIDE_CONNECTIONS = 4 + TURNS_MAX
+"""To PostgreSQL, from the process beside: of what keeps readings and rolls them up, and of each backfill's turn, which
+must not make those wait.
+"""
 
 PARTITIONS_WITH: Source = "sensors"
 """The stream whose retention also keeps the partitions, which are of all subscriptions."""
